@@ -1,0 +1,35 @@
+/** Network addresses as configuration writes them: to listen on, or to connect to. */
+
+export type Address =
+  | { readonly network: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly network: 'unix'; readonly path: string }
+
+const PORT_MAX = 65_535
+/** DNS names are at most 253 bytes; an IPv6 address with a zone is shorter. */
+const ADDRESS_LENGTH_MAX = 320
+const V6 = /^\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]:(\d{1,5})$/
+const PLAIN = /^([^\s:/@[\]]*):(\d{1,5})$/
+
+/**
+ * `host:port`, `[v6]:port` or `:port` (all interfaces, or this machine); null where the text is
+ * none of them. The host comes without brackets. With the network `unix` the text is a path.
+ */
+export function parseAddress(text: string, network: string): Address | null {
+  if (network === 'unix') return text === '' ? null : { network, path: text }
+  if (text.length > ADDRESS_LENGTH_MAX) return null
+  const [, host, digits] = V6.exec(text) ?? PLAIN.exec(text) ?? []
+  const port = Number(digits)
+  if (host === undefined || !(port <= PORT_MAX)) return null
+  return { network: 'tcp', host, port }
+}
+
+/** `ip:port`, with brackets around IPv6; "" where there is no host. */
+export function hostPort(host: string | undefined, port: number | undefined): string {
+  if (host === undefined || host === '') return ''
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+/** The address as people write it. */
+export function addressText(address: Address): string {
+  return address.network === 'unix' ? address.path : hostPort(address.host || '*', address.port)
+}
