@@ -1,0 +1,163 @@
+/**
+ * Tells observing steps what happened: in order by session and plugin, never in the way of traffic.
+ * What may be dropped is bounded and counted; lifecycle events wait.
+ */
+import type { ObservingHook } from './hook.ts'
+import type { ObservedEvent, ObservingStep, SessionFacts } from './step.ts'
+
+/** Events that are dropped rather than let pile up. */
+const DROPPABLE: ReadonlySet<ObservingHook> = new Set([
+  'onTrafficToServer',
+  'onTrafficToClient',
+  'onTick',
+])
+const NO_PARAMS = {}
+
+export interface ObserverAccount {
+  dropped(plugin: string, hook: ObservingHook): void
+  failed(plugin: string, hook: ObservingHook): void
+}
+
+/** An observing step as a desk keeps it; `tags` as in a chain. */
+export interface Observer {
+  readonly step: ObservingStep
+  readonly tags: Uint8Array | null
+}
+
+/** The observing steps of one generation, by hook, in order. */
+export class ObserverDesk {
+  readonly #byHook: ReadonlyMap<ObservingHook, readonly Observer[]>
+  readonly #deciders: ReadonlySet<string>
+  readonly #queued = new Map<string, number>()
+  readonly #queuedMax: number
+  readonly #account: ObserverAccount
+
+  /** `deciders`: plugins whose first traffic call waits until they were told of the session. */
+  constructor(
+    byHook: ReadonlyMap<ObservingHook, readonly Observer[]>,
+    deciders: ReadonlySet<string>,
+    queuedMax: number,
+    account: ObserverAccount,
+  ) {
+    this.#byHook = byHook
+    this.#deciders = deciders
+    this.#queuedMax = queuedMax
+    this.#account = account
+  }
+
+  of(hook: ObservingHook): readonly Observer[] {
+    return this.#byHook.get(hook) ?? []
+  }
+
+  /** A line for one session; null where no step observes sessions. */
+  line(session: SessionFacts): ObserverLine | null {
+    const hooks: readonly ObservingHook[] = [
+      'onOpened',
+      'onTraffic',
+      'onClosing',
+      'onClosed',
+      'onTrafficToServer',
+      'onTrafficToClient',
+    ]
+    return hooks.some((hook) => this.of(hook).length > 0) ? new ObserverLine(this, session) : null
+  }
+
+  decides(plugin: string): boolean {
+    return this.#deciders.has(plugin)
+  }
+
+  /** Tells all observers of a hook that belongs to no session; resolves when all were told. */
+  async tell(hook: ObservingHook, params: Readonly<Record<string, unknown>>): Promise<void> {
+    const event: ObservedEvent = { session: null, bytes: null, request: null, params }
+    await Promise.all(
+      this.of(hook).map(async (observer) => {
+        if (!(await observer.step.tell(event))) this.#account.failed(observer.step.plugin, hook)
+      }),
+    )
+  }
+
+  /** Takes a place in the queue of a plugin; false, and counted, where there is none. */
+  admit(plugin: string, hook: ObservingHook): boolean {
+    if (!DROPPABLE.has(hook)) return true
+    const queued = this.#queued.get(plugin) ?? 0
+    if (queued >= this.#queuedMax) {
+      this.#account.dropped(plugin, hook)
+      return false
+    }
+    this.#queued.set(plugin, queued + 1)
+    return true
+  }
+
+  leave(plugin: string, hook: ObservingHook): void {
+    if (DROPPABLE.has(hook)) this.#queued.set(plugin, (this.#queued.get(plugin) ?? 1) - 1)
+  }
+
+  failed(plugin: string, hook: ObservingHook): void {
+    this.#account.failed(plugin, hook)
+  }
+}
+
+/** What one session still has to tell each plugin, in order. */
+export class ObserverLine {
+  readonly #desk: ObserverDesk
+  readonly #session: SessionFacts
+  readonly #tails = new Map<string, Promise<void>>()
+
+  constructor(desk: ObserverDesk, session: SessionFacts) {
+    this.#desk = desk
+    this.#session = session
+  }
+
+  /** Tells a lifecycle hook of this session. */
+  tell(hook: ObservingHook, params: Readonly<Record<string, unknown>> = NO_PARAMS): void {
+    const event = { session: this.#session, bytes: null, request: null, params }
+    for (const { step } of this.#desk.of(hook)) this.#queue(step, hook, event)
+  }
+
+  /** Tells one observer of bytes that were written; they are copied. */
+  traffic(
+    { step }: Observer,
+    hook: 'onTrafficToServer' | 'onTrafficToClient',
+    bytes: Uint8Array,
+    request: Uint8Array | null,
+  ): void {
+    const event = {
+      session: this.#session,
+      bytes: bytes.slice(),
+      request: request === null ? null : request.slice(),
+      params: NO_PARAMS,
+    }
+    this.#queue(step, hook, event)
+  }
+
+  /** Resolves when every plugin that also decides was told what has happened so far. */
+  settled(): Promise<unknown> | null {
+    const tails = [...this.#tails].filter(([plugin]) => this.#desk.decides(plugin))
+    return tails.length === 0 ? null : Promise.all(tails.map(([, tail]) => tail))
+  }
+
+  #queue(step: ObservingStep, hook: ObservingHook, event: ObservedEvent): void {
+    const { plugin } = step
+    const tail = this.#tails.get(plugin)
+    if (tail === undefined) {
+      const told = step.tell(event)
+      if (told === false) this.#desk.failed(plugin, hook)
+      if (!(told instanceof Promise)) return
+      // It is already on its way; it takes a place only so that others count it.
+      this.#follow(plugin, hook, told)
+      return
+    }
+    if (!this.#desk.admit(plugin, hook)) return
+    const told = tail.then(() => step.tell(event))
+    this.#follow(plugin, hook, told, true)
+  }
+
+  #follow(plugin: string, hook: ObservingHook, told: Promise<boolean>, admitted = false): void {
+    const tail = told.then((well) => {
+      if (!well) this.#desk.failed(plugin, hook)
+      if (admitted) this.#desk.leave(plugin, hook)
+      if (this.#tails.get(plugin) === tail) this.#tails.delete(plugin)
+    })
+    this.#tails.set(plugin, tail)
+  }
+}
