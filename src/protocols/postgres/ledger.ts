@@ -1,0 +1,260 @@
+/**
+ * Which replies the server still owes, one entry a forwarded message, and what state the session
+ * is in. Rules from PostgreSQL's documentation ("Message Flow") and its behaviour: an error in the
+ * extended protocol skips everything up to Sync; Flush and Sync are eaten while copying in.
+ */
+import { BACKEND, FRONTEND } from './tags.ts'
+
+/** The first ReadyForQuery of a session is owed to the startup packet. */
+const STARTUP = FRONTEND.StartupMessage
+
+/** A reply of the gateway's own, waiting behind the replies owed before it. */
+export interface OwnReply {
+  /** Whole backend messages, without ReadyForQuery. */
+  readonly bytes: Uint8Array
+  /** True where ReadyForQuery with the session's true status is to be added. */
+  readonly ready: boolean
+}
+
+type Entry = number | OwnReply
+
+/** Entries that only mark a place: no reply is owed for them. */
+function marks(entry: Entry): boolean {
+  return entry === FRONTEND.Flush || entry === FRONTEND.CopyDone
+}
+
+/** Messages that end with a ReadyForQuery. */
+function endsReady(entry: Entry): boolean {
+  return (
+    entry === FRONTEND.Query ||
+    entry === FRONTEND.Sync ||
+    entry === FRONTEND.FunctionCall ||
+    entry === STARTUP
+  )
+}
+
+/** ASCII 'I', 'T' or 'E', as ReadyForQuery gives it. */
+export const IDLE = 0x49
+
+const COMPACT_AT = 64
+
+export class Ledger {
+  /** The last status the server told: idle, in a transaction, or in a failed one. */
+  status = 0
+  /** Set where the last reply ends what the server says until the client speaks. */
+  boundary = false
+  /** Extended messages forwarded since the last Sync. */
+  unsynced = 0
+  /** Syncs that the server ate while copying in, and will not answer. */
+  syncsEaten = 0
+  /** True where the server skips all messages up to a Sync that has not been forwarded yet. */
+  skipping = false
+  /** The client said that it leaves. */
+  left = false
+  /** Entries that are owed no longer: answered, skipped or eaten. */
+  gone = 0
+  /** Bytes of own replies that wait. */
+  ownBytes = 0
+  #entries: Entry[] = []
+  #head = 0
+  #copyIn = false
+  readonly #emit: (reply: OwnReply) => void
+
+  /** `emit` is called with each own reply when all replies before it have been read. */
+  constructor(emit: (reply: OwnReply) => void) {
+    this.#emit = emit
+  }
+
+  /** Number of entries. */
+  get owed(): number {
+    return this.#entries.length - this.#head
+  }
+
+  /** Entries so far: what is noted now is gone when `gone` has come to this. */
+  get noted(): number {
+    return this.gone + this.owed
+  }
+
+  /** Nothing owed, no transaction, nothing unsynced: the gateway may speak for the server. */
+  get quiet(): boolean {
+    return this.owed === 0 && this.status === IDLE && this.unsynced === 0 && !this.skipping
+  }
+
+  /** Notes a message that is forwarded to the server. */
+  note(tag: number): void {
+    if (this.#copyIn) return this.#noteCopying(tag)
+    switch (tag) {
+      case FRONTEND.Parse:
+      case FRONTEND.Bind:
+      case FRONTEND.Describe:
+      case FRONTEND.Execute:
+      case FRONTEND.Close:
+        this.unsynced += 1
+        if (!this.skipping) this.#entries.push(tag)
+        return
+      case FRONTEND.Query:
+      case FRONTEND.FunctionCall:
+        // It may leave the implicit transaction of a pipeline open: only Sync surely ends one.
+        if (!this.skipping) this.#entries.push(tag)
+        return
+      case FRONTEND.Sync:
+        this.unsynced = 0
+        this.skipping = false
+        this.#entries.push(tag)
+        return
+      case FRONTEND.Flush:
+      case FRONTEND.CopyDone:
+      case FRONTEND.CopyFail:
+        if (this.owed > 0) this.#mark(tag === FRONTEND.Flush ? tag : FRONTEND.CopyDone)
+        return
+      case STARTUP:
+        this.#entries.push(tag)
+        return
+      case FRONTEND.Terminate:
+        this.left = true
+        return
+      default:
+        return
+    }
+  }
+
+  /** Puts a reply of our own behind the replies owed; emits it at once where nothing is owed. */
+  answer(reply: OwnReply): void {
+    // A server that skips to Sync would have skipped the message that this answers.
+    if (this.skipping) return
+    if (this.owed === 0) this.#emit(reply)
+    else {
+      this.#entries.push(reply)
+      this.ownBytes += reply.bytes.length
+    }
+  }
+
+  /** Notes the beginning of a message from the server. */
+  reply(tag: number): void {
+    switch (tag) {
+      case BACKEND.DataRow:
+      case BACKEND.CopyData:
+        return
+      case BACKEND.ReadyForQuery:
+        return this.#ready()
+      case BACKEND.ErrorResponse:
+        return this.#error()
+      case BACKEND.ParseComplete:
+        return this.#complete(FRONTEND.Parse)
+      case BACKEND.BindComplete:
+        return this.#complete(FRONTEND.Bind)
+      case BACKEND.CloseComplete:
+        return this.#complete(FRONTEND.Close)
+      case BACKEND.NoData:
+      case BACKEND.RowDescription:
+        return this.#complete(FRONTEND.Describe)
+      case BACKEND.CommandComplete:
+      case BACKEND.EmptyQueryResponse:
+      case BACKEND.PortalSuspended:
+        this.#copyIn = false
+        return this.#complete(FRONTEND.Execute)
+      case BACKEND.CopyInResponse:
+        this.#beginCopyIn()
+        this.boundary = this.#copyIn
+        return
+      case BACKEND.CopyBothResponse:
+        this.boundary = true
+        return
+      default:
+        // Notices, notifications and parameters come at any time; alone they are a reply.
+        if (this.owed === 0) this.boundary = true
+    }
+  }
+
+  #mark(tag: number): void {
+    // Marks in a row say no more than one.
+    if (this.#entries[this.#entries.length - 1] !== tag) this.#entries.push(tag)
+  }
+
+  #noteCopying(tag: number): void {
+    switch (tag) {
+      case FRONTEND.CopyData:
+      case FRONTEND.Flush:
+        return
+      case FRONTEND.Sync:
+        this.syncsEaten += 1
+        return
+      default:
+        // CopyDone and CopyFail end it; anything else makes the server fail the copy.
+        this.#copyIn = false
+    }
+  }
+
+  /** The server copies in from now on: what was sent blindly behind is eaten or ends the copy. */
+  #beginCopyIn(): void {
+    this.#copyIn = true
+    this.syncsEaten = 0
+    const rest = this.#head + 1
+    while (this.#copyIn && this.#entries.length > rest) {
+      const entry = this.#entries[rest]
+      if (typeof entry !== 'number') return
+      if (entry === FRONTEND.Sync) this.syncsEaten += 1
+      else if (entry !== FRONTEND.Flush) this.#copyIn = false
+      this.#entries.splice(rest, 1)
+      this.gone += 1
+    }
+  }
+
+  #complete(tag: number): void {
+    if (this.#entries[this.#head] !== tag) return
+    this.#shift()
+    this.#settle()
+  }
+
+  #ready(): void {
+    this.boundary = true
+    this.#copyIn = false
+    this.skipping = false
+    while (this.owed > 0) {
+      const entry = this.#shift()
+      if (endsReady(entry)) break
+    }
+    this.#settle()
+  }
+
+  #error(): void {
+    this.#copyIn = false
+    const head = this.#entries[this.#head]
+    if (head === undefined) {
+      this.boundary = true
+      return
+    }
+    if (endsReady(head)) return
+    while (this.owed > 0 && this.#entries[this.#head] !== FRONTEND.Sync) this.#shift()
+    if (this.owed > 0) return
+    this.skipping = true
+    this.boundary = true
+  }
+
+  #shift(): Entry {
+    const entry = this.#entries[this.#head]!
+    this.#head += 1
+    this.gone += 1
+    if (typeof entry !== 'number') this.ownBytes -= entry.bytes.length
+    if (this.#head === this.#entries.length) {
+      this.#entries.length = 0
+      this.#head = 0
+    } else if (this.#head >= COMPACT_AT && this.#head * 2 >= this.#entries.length) {
+      this.#entries = this.#entries.slice(this.#head)
+      this.#head = 0
+    }
+    return entry
+  }
+
+  /** Own replies and marks at the head are due now. */
+  #settle(): void {
+    while (this.owed > 0) {
+      const entry = this.#entries[this.#head]!
+      if (typeof entry !== 'number') this.#emit(entry)
+      else if (!marks(entry)) return
+      else if (entry === FRONTEND.Flush) this.boundary = true
+      this.#shift()
+    }
+    this.boundary = true
+  }
+}

@@ -1,0 +1,381 @@
+/**
+ * Cuts a stream of typed messages into pieces: runs that pass, units that are held until whole,
+ * messages that are dropped. Follows headers without copying; never trusts a declared length.
+ */
+import type { Cut, FlowLimits, Piece, Wanted } from '../protocol.ts'
+import { Hold } from './hold.ts'
+
+const EMPTY: Uint8Array = new Uint8Array(0)
+/** One byte of type and four of length. */
+export const HEADER_BYTES = 5
+const LENGTH_MIN = 4
+const LENGTH_MAX = 0x7fff_ffff
+
+/**
+ * What happens to a message: it passes, is held for the chain, is dropped, is held `alone` for the
+ * judge to rewrite, or is `large`: too large to hold, and nobody has said yet what to do with it.
+ */
+export type Fate = 'pass' | 'hold' | 'drop' | 'alone' | 'large'
+
+/** The knowledge of one direction: which messages there are and what each of them means. */
+export interface Judge {
+  /** 1 for each byte that may begin a message. */
+  readonly tags: Uint8Array
+  /** 1 for each type that passes now without meaning anything: rows and copied data. */
+  readonly plain: Uint8Array
+  /** Called once at each header, before anything of the message moves on. */
+  begin(tag: number, total: number): Fate
+  /** The message has been read to its end, `last` its last byte. True: the piece ends here. */
+  finish(tag: number, last: number): boolean
+  /** The bytes to write in place of a message that was held alone; the same bytes: it goes on. */
+  alone(bytes: Uint8Array): Uint8Array
+  /** True where a message may stand in one unit behind another. */
+  joins(previous: number, tag: number): boolean
+  /** A message that was to be held passes after all, unseen. */
+  streamed(tag: number): void
+}
+
+/** The length in a header at `at`, an unsigned number. */
+export function lengthAt(bytes: Uint8Array, at: number): number {
+  return (
+    ((bytes[at + 1]! << 24) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 8) | bytes[at + 4]!) >>> 0
+  )
+}
+
+/** Two byte runs as one new one. */
+export function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const both = new Uint8Array(first.length + second.length)
+  both.set(first)
+  both.set(second, first.length)
+  return both
+}
+
+export class MessageReader {
+  bytes: Uint8Array = EMPTY
+  over = false
+  violation = ''
+  /** Bytes of the gateway's own, written at the next place between two messages. */
+  readonly due: Uint8Array[] = []
+  /** Set by the judge in `begin` to also get the bytes of this message. */
+  tap: Uint8Array | null = null
+
+  readonly #judge: Judge
+  readonly #cut: Cut
+  readonly #wanted: Uint8Array | null
+  readonly #bytesMax: number
+  readonly #hold: Hold
+  #chunk: Uint8Array = EMPTY
+  /** First bytes of a header that was cut by the end of a chunk. */
+  #stash: Uint8Array = EMPTY
+  /** Where in the chunk the open run or unit begins, and how far the chunk has been read. */
+  #from = 0
+  #at = 0
+  #tag = 0
+  #total = 0
+  #left = 0
+  #fate: Fate = 'pass'
+  #unitOpen = false
+  #previous = 0
+  /** Set between the parts of a reply that is too large to be held whole. */
+  #overOpen = false
+  /** The reply has been read to its end: the next message begins another. */
+  #replyEnded = false
+  #handed = false
+  #partial: Uint8Array | null = null
+  #ended = false
+
+  constructor(judge: Judge, wanted: Wanted, limits: FlowLimits) {
+    this.#judge = judge
+    this.#cut = wanted.cut
+    this.#wanted = wanted.tags
+    this.#bytesMax = limits.messageBytesMax
+    this.#hold = new Hold(limits.budget)
+  }
+
+  push(chunk: Uint8Array): void {
+    this.#chunk = this.#stash.length === 0 ? chunk : joined(this.#stash, chunk)
+    this.#stash = EMPTY
+    this.#from = 0
+    this.#at = 0
+  }
+
+  end(): void {
+    this.#ended = true
+  }
+
+  /** True where a part of a message has been let pass and the rest has not. */
+  get midMessage(): boolean {
+    return this.#left > 0 && this.#left < this.#total && this.#fate === 'pass'
+  }
+
+  release(): void {
+    this.#hold.clear()
+    this.#chunk = EMPTY
+    this.#stash = EMPTY
+    this.#from = 0
+    this.#at = 0
+    this.#left = 0
+    this.due.length = 0
+  }
+
+  next(): Piece {
+    if (this.#handed) {
+      this.#hold.clear()
+      this.#handed = false
+    }
+    if (this.#partial !== null) {
+      this.bytes = this.#partial
+      this.#partial = null
+      return 'pass'
+    }
+    for (;;) {
+      if (this.due.length > 0 && this.#between()) return this.#inject(this.due.shift()!)
+      const piece = this.#left === 0 ? (this.#open() ?? this.#advance()) : this.#advance()
+      if (piece !== null) return piece
+    }
+  }
+
+  /** The large message passes; its ledger entry is made now. */
+  streamOversize(): void {
+    this.#judge.streamed(this.#tag)
+    this.#fate = 'pass'
+    this.#partial = this.#taken()
+  }
+
+  /** The large message is dropped as it comes. */
+  dropOversize(): void {
+    this.#taken()
+    this.#fate = 'drop'
+  }
+
+  /** True where bytes of our own can be written without cutting a message in two. */
+  #between(): boolean {
+    if (this.#from !== this.#at) return false
+    return this.#left === 0 || this.#left === this.#total || this.#fate !== 'pass'
+  }
+
+  /** Looks at the next header. Null: go on reading that message. */
+  #open(): Piece | null {
+    if (!this.#unitOpen) this.#passPlain()
+    const at = this.#at
+    const available = this.#chunk.length - at
+    if (available < HEADER_BYTES) return this.#exhausted()
+    const tag = this.#chunk[at]!
+    const length = lengthAt(this.#chunk, at)
+    const sound = this.#judge.tags[tag] === 1 && length >= LENGTH_MIN && length <= LENGTH_MAX
+    const total = length + 1
+    if (this.#unitOpen && !(sound && this.#mayJoin(tag, total, available))) return this.#unit()
+    if (!sound) return this.#from < at ? this.#run() : this.#violate(tag, length)
+    this.#tag = tag
+    this.#total = total
+    this.#left = total
+    this.tap = null
+    if (this.#replyEnded) {
+      this.#replyEnded = false
+      this.#overOpen = false
+    }
+    this.#fate = this.#judge.begin(tag, total)
+    if (this.#fate === 'hold' || this.#fate === 'alone') {
+      if (total > this.#bytesMax) this.#fate = this.#fate === 'hold' ? 'large' : 'pass'
+      else if (this.#fate === 'hold' && this.#from === at) this.#unitOpen = true
+    }
+    return this.#fate !== 'pass' && this.#from < at && !this.#unitOpen ? this.#run() : null
+  }
+
+  /** Goes past whole messages that mean nothing: most of what a server sends. */
+  #passPlain(): void {
+    const chunk = this.#chunk
+    const { plain } = this.#judge
+    const last = chunk.length - HEADER_BYTES
+    let at = this.#at
+    while (at <= last && plain[chunk[at]!] === 1) {
+      const length = lengthAt(chunk, at)
+      const next = at + 1 + length
+      if (length < LENGTH_MIN || next > chunk.length) break
+      at = next
+    }
+    this.#at = at
+  }
+
+  /** Reads on in the current message, as far as the chunk goes. */
+  #advance(): Piece | null {
+    if (this.#fate === 'large') return this.#large()
+    const at = this.#at
+    const take = Math.min(this.#left, this.#chunk.length - at)
+    if (this.tap !== null) this.#fillTap(at, take)
+    this.#at = at + take
+    this.#left -= take
+    switch (this.#fate) {
+      case 'pass':
+        if (this.#left > 0) return this.#runOrNone()
+        return this.#finish() ? this.#run() : null
+      case 'drop':
+        this.#from = this.#at
+        if (this.#left > 0) return this.#spent()
+        this.#finish()
+        return null
+      case 'hold':
+        this.#unitOpen = true
+        if (this.#left > 0) return this.#suspend()
+        this.#previous = this.#tag
+        return this.#finish() || this.#cut === 'message' ? this.#unit() : null
+      case 'alone':
+        if (this.#left > 0) return this.#suspend()
+        this.#finish()
+        return this.#alone(this.#gather())
+    }
+  }
+
+  #finish(): boolean {
+    const ends = this.#judge.finish(this.#tag, this.#chunk[this.#at - 1]!)
+    if (ends) this.#replyEnded = true
+    return ends || this.due.length > 0
+  }
+
+  #fillTap(at: number, take: number): void {
+    const tap = this.tap!
+    const offset = this.#total - this.#left
+    if (offset >= tap.length) return
+    tap.set(this.#chunk.subarray(at, at + Math.min(take, tap.length - offset)), offset)
+  }
+
+  /** May the message that begins now stand in the open unit? */
+  #mayJoin(tag: number, total: number, available: number): boolean {
+    if (this.#cut === 'message' || this.#wanted === null || this.#wanted[tag] !== 1) return false
+    if (!this.#judge.joins(this.#previous, tag)) return false
+    const held = this.#hold.length + this.#at - this.#from
+    if (held + total > this.#bytesMax) {
+      this.#overOpen = this.#cut === 'reply'
+      return false
+    }
+    return total <= available || (this.#cut === 'reply' && !this.#overOpen)
+  }
+
+  /** The chunk ends within or before a header. */
+  #exhausted(): Piece {
+    if (this.#unitOpen) {
+      const parts = this.#cut !== 'reply' || this.#overOpen || this.#ended
+      if (parts && this.#hold.length + this.#at - this.#from > 0) return this.#unit()
+      if (!this.#hold.append(this.#chunk.subarray(this.#from, this.#at))) {
+        this.#overOpen = true
+        return this.#unit()
+      }
+      this.#from = this.#at
+    } else if (this.#from < this.#at) return this.#run()
+    if (this.#at < this.#chunk.length) this.#stash = this.#chunk.slice(this.#at)
+    return this.#spent()
+  }
+
+  /** The chunk ends within a held message. */
+  #suspend(): Piece {
+    if (!this.#ended && this.#hold.append(this.#chunk.subarray(this.#from, this.#at))) {
+      return this.#spent()
+    }
+    // The source is gone or the budget spent: what is whole goes; the rest is lost or too large.
+    const read = this.#total - this.#left
+    const whole = this.#hold.length + this.#at - this.#from - read
+    if (whole === 0 || this.#fate === 'alone') return this.#ended ? this.#spent() : this.#large()
+    this.#overOpen = true
+    const all = joined(this.#hold.view(), this.#chunk.subarray(this.#from, this.#at))
+    this.#hold.clear()
+    this.#chunk = all
+    this.#from = whole
+    this.#at = all.length
+    return this.#hand(all.subarray(0, whole))
+  }
+
+  #large(): Piece {
+    if (this.#fate === 'alone') {
+      this.#fate = 'pass'
+      this.#partial = this.#taken()
+      return this.next()
+    }
+    this.#fate = 'large'
+    this.#unitOpen = false
+    // Steps that are given replies cannot be given this one: what follows is only its rest.
+    this.#overOpen = this.#cut === 'reply'
+    const head = new Uint8Array(HEADER_BYTES)
+    head[0] = this.#tag
+    new DataView(head.buffer).setUint32(1, LENGTH_MIN)
+    this.bytes = head
+    return 'oversize'
+  }
+
+  /** What has been read of the current message so far, taken out of the hold; null if nothing. */
+  #taken(): Uint8Array | null {
+    if (this.#left === this.#total) return null
+    const taken = joined(this.#hold.view(), this.#chunk.subarray(this.#from, this.#at))
+    this.#hold.clear()
+    this.#from = this.#at
+    return taken
+  }
+
+  #run(): Piece {
+    this.bytes = this.#openBytes()
+    this.#from = this.#at
+    return 'pass'
+  }
+
+  /** What of the chunk belongs to the open run or unit. */
+  #openBytes(): Uint8Array {
+    // A view of a fresh chunk makes the engine give it a buffer object: dear on the hot path.
+    if (this.#from === 0 && this.#at === this.#chunk.length) return this.#chunk
+    return this.#chunk.subarray(this.#from, this.#at)
+  }
+
+  #runOrNone(): Piece {
+    return this.#from < this.#at ? this.#run() : this.#spent()
+  }
+
+  #unit(): Piece {
+    this.#unitOpen = false
+    return this.#hand(this.#gather())
+  }
+
+  #hand(bytes: Uint8Array): Piece {
+    this.bytes = bytes
+    this.over = this.#overOpen
+    this.#handed = true
+    return 'unit'
+  }
+
+  #alone(bytes: Uint8Array): Piece {
+    const own = this.#judge.alone(bytes)
+    if (own !== bytes) return this.#inject(own)
+    if (this.#wanted !== null && this.#wanted[this.#tag] === 1) return this.#hand(bytes)
+    this.bytes = bytes
+    return 'pass'
+  }
+
+  #inject(bytes: Uint8Array): Piece {
+    this.bytes = bytes
+    return 'inject'
+  }
+
+  /** Everything of the open unit, in one run of bytes. */
+  #gather(): Uint8Array {
+    const part = this.#openBytes()
+    this.#from = this.#at
+    if (this.#hold.length === 0) return part
+    this.#handed = true
+    if (part.length === 0) return this.#hold.view()
+    if (this.#hold.append(part)) return this.#hold.view()
+    return joined(this.#hold.view(), part)
+  }
+
+  #spent(): Piece {
+    this.#chunk = EMPTY
+    this.#from = 0
+    this.#at = 0
+    return 'none'
+  }
+
+  #violate(tag: number, length: number): Piece {
+    const hex = tag.toString(16).padStart(2, '0')
+    this.violation =
+      this.#judge.tags[tag] === 1
+        ? `a message of type '${String.fromCharCode(tag)}' declares an invalid length of ${length}`
+        : `a message begins with the byte 0x${hex}, which is no message type`
+    return 'violation'
+  }
+}

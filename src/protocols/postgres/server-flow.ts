@@ -1,0 +1,225 @@
+/** From server to client: keeps the ledger, rewrites errors of refused messages, ends replies. */
+import type { ConversationOptions, Cut, Flow, Part, Piece, Refused } from '../protocol.ts'
+import { copyFail, errorResponse, errorText, SYNC, walk, warning } from './messages.ts'
+import { partsOf } from './parts.ts'
+import { type Fate, HEADER_BYTES, type Judge, joined, MessageReader } from './reader.ts'
+import { numberAt } from './startup.ts'
+import { BACKEND, BACKEND_TAGS, FRONTEND } from './tags.ts'
+import type { Talk } from './talk.ts'
+
+const EMPTY: Uint8Array = new Uint8Array(0)
+/** Authentication messages that the client need not answer: Ok and SASLFinal. */
+const AUTHENTICATION_OK = 0
+const AUTHENTICATION_SASL_FINAL = 12
+/** More than any BackendKeyData (256 bytes of key in protocol 3.2). */
+const TAP_BYTES = 512
+
+const NOTHING_PLAIN = new Uint8Array(256)
+
+/** Messages that may come at any time and belong to no reply. */
+function asynchronous(tag: number): boolean {
+  return (
+    tag === BACKEND.ParameterStatus ||
+    tag === BACKEND.NotificationResponse ||
+    tag === BACKEND.NoticeResponse
+  )
+}
+
+export class PostgresServerFlow implements Flow, Judge {
+  readonly tags = BACKEND_TAGS
+  readonly #talk: Talk
+  readonly #reader: MessageReader
+  readonly #wanted: Uint8Array | null
+  readonly #cutsReplies: boolean
+  /** The rest of a refused reply is dropped, up to ReadyForQuery. */
+  #dropping = false
+  readonly #plain = new Uint8Array(256)
+  /** True where the server's last words were an error, so that it need not be explained again. */
+  endedInError = false
+
+  constructor(talk: Talk, options: ConversationOptions) {
+    this.#talk = talk
+    this.#wanted = options.fromServer.tags
+    this.#cutsReplies = options.fromServer.cut === 'reply' && this.#wanted !== null
+    this.#reader = new MessageReader(this, options.fromServer, options.limits)
+    talk.toClientDue = this.#reader.due
+    for (const tag of [BACKEND.DataRow, BACKEND.CopyData]) {
+      this.#plain[tag] = this.#wanted?.[tag] === 1 ? 0 : 1
+    }
+  }
+
+  get plain(): Uint8Array {
+    return this.#dropping ? NOTHING_PLAIN : this.#plain
+  }
+
+  get bytes(): Uint8Array {
+    return this.#reader.bytes
+  }
+  get over(): boolean {
+    return this.#reader.over
+  }
+  get violation(): string {
+    return this.#reader.violation
+  }
+  get full(): boolean {
+    return false
+  }
+  get midMessage(): boolean {
+    return this.#reader.midMessage
+  }
+
+  push(chunk: Uint8Array): void {
+    this.#reader.push(chunk)
+  }
+
+  next(): Piece {
+    return this.#reader.next()
+  }
+
+  end(): void {
+    this.#reader.end()
+  }
+
+  streamOversize(): void {
+    this.#reader.streamOversize()
+  }
+
+  dropOversize(): void {
+    this.#reader.dropOversize()
+  }
+
+  release(): void {
+    this.#reader.release()
+  }
+
+  begin(tag: number, total: number): Fate {
+    const talk = this.#talk
+    talk.midReply = true
+    talk.ledger.reply(tag)
+    this.endedInError = tag === BACKEND.ErrorResponse
+    if (this.#dropping) {
+      if (tag === BACKEND.ReadyForQuery) this.#dropping = false
+      else if (tag !== BACKEND.ParameterStatus && tag !== BACKEND.NotificationResponse) {
+        talk.forget()
+        if (tag === BACKEND.CopyInResponse) this.#endCopyIn()
+        return 'drop'
+      }
+    } else if (tag === BACKEND.ErrorResponse && talk.refusals.size > 0) return 'alone'
+    if (!talk.loggedIn && (tag === BACKEND.Authentication || tag === BACKEND.BackendKeyData)) {
+      this.#reader.tap = new Uint8Array(Math.min(total, TAP_BYTES))
+    }
+    return this.#wanted !== null && this.#wanted[tag] === 1 ? 'hold' : 'pass'
+  }
+
+  finish(tag: number, last: number): boolean {
+    const talk = this.#talk
+    const { ledger } = talk
+    talk.midReply = false
+    if (tag === BACKEND.ReadyForQuery) {
+      ledger.status = last
+      talk.loggedIn = true
+      if (talk.refusals.size > 0) talk.forgetRefusals()
+    } else if (this.#reader.tap !== null) this.#tapped(tag, this.#reader.tap)
+    talk.settle()
+    const ends = ledger.boundary
+    ledger.boundary = false
+    return ends && this.#cutsReplies
+  }
+
+  #tapped(tag: number, message: Uint8Array): void {
+    if (message.length < HEADER_BYTES + 4) return
+    if (tag === BACKEND.BackendKeyData) {
+      this.#talk.cancelKey = Buffer.from(message.subarray(HEADER_BYTES)).toString('hex')
+      return
+    }
+    const code = numberAt(message, HEADER_BYTES)
+    if (code === AUTHENTICATION_OK || code === AUTHENTICATION_SASL_FINAL) return
+    this.#talk.ledger.boundary = true
+  }
+
+  alone(bytes: Uint8Array): Uint8Array {
+    const said = errorText(bytes)
+    for (const [marker, { refused }] of this.#talk.refusals) {
+      if (!said.includes(marker)) continue
+      this.#talk.refusals.delete(marker)
+      return refused === null ? EMPTY : errorResponse(refused)
+    }
+    return bytes
+  }
+
+  streamed(): void {}
+
+  joins(_previous: number, tag: number): boolean {
+    return tag !== BACKEND.ErrorResponse || this.#talk.refusals.size === 0
+  }
+
+  forward(bytes: Uint8Array): Uint8Array {
+    return this.#dropping ? this.#rest(bytes) : bytes
+  }
+
+  /** What is left of a unit of which a part before was refused: see `begin` for what came later. */
+  #rest(unit: Uint8Array): Uint8Array {
+    let out = EMPTY
+    walk(unit, BACKEND_TAGS, (tag, from, to) => {
+      if (tag === BACKEND.ReadyForQuery) this.#dropping = false
+      if (
+        !this.#dropping ||
+        tag === BACKEND.ParameterStatus ||
+        tag === BACKEND.NotificationResponse
+      ) {
+        out = joined(out, unit.subarray(from, to))
+      } else if (tag === BACKEND.CopyInResponse) this.#endCopyIn()
+    })
+    return out
+  }
+
+  deny(unit: Uint8Array, refused: Refused): Uint8Array | null {
+    const talk = this.#talk
+    if (!talk.loggedIn) return null
+    // One refusal a reply: its rest goes the same way, whoever refuses it too.
+    if (this.#dropping) return this.#rest(unit)
+    let kept = EMPTY
+    let ready = EMPTY
+    let answers = false
+    let copiesIn = false
+    walk(unit, BACKEND_TAGS, (tag, from, to) => {
+      if (tag === BACKEND.ParameterStatus || tag === BACKEND.NotificationResponse) {
+        kept = joined(kept, unit.subarray(from, to))
+      }
+      if (tag === BACKEND.ReadyForQuery) ready = unit.slice(from, to)
+      answers ||= !asynchronous(tag)
+      copiesIn ||= tag === BACKEND.CopyInResponse
+    })
+    // Outside of a query an error would end the session in some clients; a warning does not.
+    if (!answers) return warning(refused)
+    if (copiesIn) this.#endCopyIn()
+    this.#dropping = ready.length === 0
+    return joined(joined(kept, errorResponse(refused)), ready)
+  }
+
+  /** The client will never send what the server now waits for. */
+  #endCopyIn(): void {
+    const { ledger } = this.#talk
+    const marker = this.#talk.marker(null)
+    const synced = ledger.syncsEaten > 0
+    ledger.note(FRONTEND.CopyFail)
+    if (synced) ledger.note(FRONTEND.Sync)
+    this.#talk.tellServer(synced ? joined(copyFail(marker), SYNC) : copyFail(marker))
+  }
+
+  parts(bytes: Uint8Array, cut: Cut, tags: Uint8Array | null): readonly Part[] {
+    return partsOf(bytes, BACKEND_TAGS, cut, tags, () => true)
+  }
+
+  flaw(bytes: Uint8Array): string | null {
+    return walk(bytes, BACKEND_TAGS, () => {})
+  }
+
+  single(bytes: Uint8Array): boolean {
+    let count = 0
+    walk(bytes, BACKEND_TAGS, () => {
+      count += 1
+    })
+    return count === 1
+  }
+}

@@ -1,0 +1,60 @@
+/** The untyped packets that begin a session. Source: PostgreSQL, "Message Formats". */
+
+const decoder = new TextDecoder()
+
+/** Requests that come in the place of a protocol version. */
+export const SSL_REQUEST = 80877103
+export const GSSENC_REQUEST = 80877104
+export const CANCEL_REQUEST = 80877102
+const PROTOCOL_3 = 3
+
+/** PostgreSQL's own limit for a startup packet, in bytes. */
+export const STARTUP_BYTES_MAX = 10_000
+const STARTUP_BYTES_MIN = 8
+
+export interface StartupFacts {
+  readonly user: string
+  readonly database: string
+  readonly applicationName: string
+}
+
+/** The four-byte number at `at`, unsigned. */
+export function numberAt(bytes: Uint8Array, at: number): number {
+  return new DataView(bytes.buffer, bytes.byteOffset + at, 4).getUint32(0)
+}
+
+/** Why a declared length or code cannot begin a PostgreSQL session; null if it can. */
+export function startupFlaw(length: number, code: number | null): string | null {
+  if (length < STARTUP_BYTES_MIN || length > STARTUP_BYTES_MAX) {
+    const bounds = `a startup packet has 8 to ${STARTUP_BYTES_MAX}`
+    return `the first packet declares ${length} bytes; ${bounds}`
+  }
+  if (code === null) return null
+  const known = code === SSL_REQUEST || code === GSSENC_REQUEST || code === CANCEL_REQUEST
+  if (known || code >>> 16 === PROTOCOL_3) return null
+  return `protocol version ${code >>> 16}.${code & 0xffff} is not supported; 3.0 or newer is`
+}
+
+/** Who wants to connect, from a whole StartupMessage; null where its parameters are malformed. */
+export function parseStartup(packet: Uint8Array): StartupFacts | null {
+  const parameters = new Map<string, string>()
+  let at = STARTUP_BYTES_MIN
+  for (;;) {
+    const keyEnd = packet.indexOf(0, at)
+    if (keyEnd < 0) return null
+    if (keyEnd === at) break
+    const valueEnd = packet.indexOf(0, keyEnd + 1)
+    if (valueEnd < 0) return null
+    parameters.set(
+      decoder.decode(packet.subarray(at, keyEnd)),
+      decoder.decode(packet.subarray(keyEnd + 1, valueEnd)),
+    )
+    at = valueEnd + 1
+  }
+  const user = parameters.get('user') ?? ''
+  return {
+    user,
+    database: parameters.get('database') ?? user,
+    applicationName: parameters.get('application_name') ?? '',
+  }
+}

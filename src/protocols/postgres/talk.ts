@@ -1,0 +1,108 @@
+/** What both flows of one PostgreSQL session share: the ledger, refusals under way, own replies. */
+import type { Refused, Waker } from '../protocol.ts'
+import { Ledger, type OwnReply } from './ledger.ts'
+import { readyForQuery } from './messages.ts'
+import { joined } from './reader.ts'
+
+/** Entries of the ledger, and bytes of own replies, from which on the client is paused. */
+const LEDGER_ENTRIES_MAX = 65_536
+const OWN_BYTES_MAX = 16_777_216
+
+interface Refusal {
+  /** Null: the error is to be muted. */
+  readonly refused: Refused | null
+  /** Its place in the ledger, as `noted` there. */
+  readonly place: number
+}
+
+export class Talk {
+  readonly ledger: Ledger
+  readonly waker: Waker
+  /** True from the first ReadyForQuery on. */
+  loggedIn = false
+  user = ''
+  database = ''
+  applicationName = ''
+  /** Process id and secret of the server session in hex; "" until the server told. */
+  cancelKey = ''
+  /** Messages of the client are dropped up to its Sync, as PostgreSQL does after an error. */
+  swallowing = false
+  /** Written to the client, or to the server, at the next place between two messages. */
+  toClientDue: Uint8Array[] = []
+  toServerDue: Uint8Array[] = []
+  /** Refusals whose error the server still owes, by marker, oldest first. */
+  readonly refusals = new Map<string, Refusal>()
+  /** True while a message of the server has begun and not ended. */
+  midReply = false
+  #emitted: OwnReply[] = []
+
+  constructor(waker: Waker) {
+    this.waker = waker
+    this.ledger = new Ledger((reply) => this.#emitted.push(reply))
+  }
+
+  get full(): boolean {
+    return this.ledger.owed >= LEDGER_ENTRIES_MAX || this.ledger.ownBytes >= OWN_BYTES_MAX
+  }
+
+  /**
+   * A name that no statement bears, for a message that fails in the place of a refused one
+   * and has just been noted.
+   */
+  marker(refused: Refused | null): string {
+    const random = crypto.getRandomValues(new Uint8Array(8))
+    const marker = `postern_denied_${Buffer.from(random).toString('hex')}`
+    this.refusals.set(marker, { refused, place: this.ledger.noted })
+    return marker
+  }
+
+  /** Forgets refusals whose message was skipped by the server: no error of theirs will come. */
+  forgetRefusals(): void {
+    for (const [marker, { place }] of this.refusals) {
+      if (place > this.ledger.gone) return
+      this.refusals.delete(marker)
+    }
+  }
+
+  /** Answers the client behind everything owed to it. */
+  answer(bytes: Uint8Array, ready: boolean): void {
+    this.ledger.answer({ bytes: bytes.slice(), ready })
+    if (this.settle()) this.waker.wakeToClient()
+  }
+
+  /** Moves own replies that are due to the stream; true if there were any. */
+  settle(): boolean {
+    // They are due behind a message that has only begun: not before it, nor with the status before.
+    if (this.midReply || this.#emitted.length === 0) return false
+    for (const { bytes, ready } of this.#emitted) {
+      const whole = ready ? joined(bytes, readyForQuery(this.ledger.status)) : bytes
+      this.toClientDue.push(whole)
+    }
+    this.#emitted = []
+    return true
+  }
+
+  /** Own replies that came due are lost with the reply that they stood in. */
+  forget(): void {
+    this.#emitted = []
+  }
+
+  /** Writes to the client as soon as no message is cut by it. */
+  tellClient(bytes: Uint8Array): void {
+    this.toClientDue.push(bytes)
+    this.waker.wakeToClient()
+  }
+
+  tellServer(bytes: Uint8Array): void {
+    this.toServerDue.push(bytes)
+    this.waker.wakeToServer()
+  }
+
+  /** The client's Sync ends the swallowing; true where the server must get it too. */
+  endSwallowing(): boolean {
+    this.swallowing = false
+    if (this.ledger.unsynced > 0 || this.ledger.skipping) return true
+    this.answer(new Uint8Array(0), true)
+    return false
+  }
+}
