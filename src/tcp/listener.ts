@@ -1,0 +1,150 @@
+/** Accepts clients for one server group and keeps their sessions. */
+import type { Socket, SocketHandler, TCPSocketListener, UnixSocketListener } from 'bun'
+import { addressText } from '../base/address.ts'
+import { GatewayError } from '../base/errors.ts'
+import { tooMany } from './refusals.ts'
+import { Session } from './session.ts'
+import type { ListenerOptions, Surroundings } from './surroundings.ts'
+
+/** How often sessions are looked at for timeouts. */
+const BEAT_MS = 250
+/** Refused clients that are heard out at once; more are closed without a word. */
+const REFUSING_MAX = 1000
+
+const serverHandlers: SocketHandler<Session> = {
+  binaryType: 'uint8array',
+  data: (socket, chunk) => socket.data.fromServer(chunk),
+  drain: (socket) => socket.data.serverDrained(),
+  end: (socket) => socket.data.serverEnded(socket),
+  close: (socket) => socket.data.serverClosed(socket),
+  error: (socket) => socket.data.serverClosed(socket),
+  // The rejected promise of the dial tells; without this handler the error would be told twice.
+  connectError: () => {},
+}
+
+export class Listener {
+  readonly group: string
+  readonly protocol: string
+  readonly sessionsMax: number
+  readonly #options: ListenerOptions
+  readonly #around: Surroundings<Session>
+  readonly #sessions = new Set<Session>()
+  #listening: TCPSocketListener<Session> | UnixSocketListener<Session> | null = null
+  #beating: Timer | null = null
+  #number = 0
+  #emptied: (() => void) | null = null
+  #draining = false
+
+  constructor(options: ListenerOptions) {
+    this.#options = options
+    this.group = options.group
+    this.protocol = options.protocol.name
+    this.sessionsMax = options.sessionsMax
+    this.#around = {
+      ...options,
+      instance: crypto.randomUUID().slice(0, 8),
+      beat: { now: performance.now() },
+      serverHandlers,
+      cancelTargets: new Map(),
+      closed: (session) => this.#forget(session),
+    }
+  }
+
+  get sessions(): number {
+    return this.#sessions.size
+  }
+
+  /** Where it listens, with the port that was really taken. */
+  get address(): string {
+    const { address } = this.#options
+    const listening = this.#listening
+    if (address.network === 'tcp' && listening !== null && 'port' in listening) {
+      return addressText({ ...address, port: listening.port })
+    }
+    return addressText(address)
+  }
+
+  /** Throws LISTEN_FAILED where the address cannot be taken. */
+  start(): void {
+    const { address } = this.#options
+    const shared = { socket: this.#clientHandlers(), allowHalfOpen: true }
+    try {
+      this.#listening =
+        address.network === 'unix'
+          ? Bun.listen<Session>({ unix: address.path, ...shared })
+          : Bun.listen<Session>({
+              hostname: address.host || '0.0.0.0',
+              port: address.port,
+              ...shared,
+            })
+    } catch (cause) {
+      const place = `servers.${this.group}.address: cannot listen on ${addressText(address)}`
+      throw new GatewayError('LISTEN_FAILED', `${place}; is another process using it?`, { cause })
+    }
+    this.#beating = setInterval(() => this.#beat(), BEAT_MS)
+  }
+
+  /** No new clients; sessions end when idle, and by force after `timeoutMs`. */
+  async drain(timeoutMs: number): Promise<void> {
+    this.#listening?.stop(false)
+    this.#draining = true
+    for (const session of this.#sessions) session.drain(false)
+    if (this.#sessions.size > 0) {
+      const emptied = new Promise<void>((resolve) => {
+        this.#emptied = resolve
+      })
+      const timer = setTimeout(() => {
+        for (const session of this.#sessions) session.drain(true)
+      }, timeoutMs)
+      await emptied
+      clearTimeout(timer)
+    }
+    if (this.#beating !== null) clearInterval(this.#beating)
+  }
+
+  #clientHandlers(): SocketHandler<Session> {
+    return {
+      binaryType: 'uint8array',
+      open: (socket) => this.#accept(socket),
+      data: (socket, chunk) => socket.data.fromClient(chunk),
+      drain: (socket) => socket.data.clientDrained(),
+      end: (socket) => socket.data.clientEnded(),
+      close: (socket) => socket.data?.clientClosed(),
+      error: (socket) => socket.data?.clientClosed(),
+    }
+  }
+
+  #accept(socket: Socket<Session>): void {
+    const { account } = this.#options
+    if (this.#sessions.size >= this.sessionsMax + REFUSING_MAX) {
+      account.sessionsRefused += 1
+      socket.terminate()
+      return
+    }
+    socket.setNoDelay(true)
+    this.#number += 1
+    const session = new Session(this.#number, socket, this.#around)
+    socket.data = session
+    const full = this.#sessions.size >= this.sessionsMax
+    this.#sessions.add(session)
+    account.sessionsTotal += 1
+    account.sessionsOpen += 1
+    if (full) account.sessionsRefused += 1
+    session.open(full ? tooMany(this.group, this.sessionsMax) : null)
+  }
+
+  #beat(): void {
+    const now = performance.now()
+    this.#around.beat.now = now
+    for (const session of this.#sessions) {
+      session.check(now)
+      if (this.#draining) session.drain(false)
+    }
+  }
+
+  #forget(session: Session): void {
+    if (!this.#sessions.delete(session)) return
+    this.#options.account.sessionsOpen -= 1
+    if (this.#sessions.size === 0) this.#emptied?.()
+  }
+}

@@ -1,0 +1,297 @@
+/** Moves one direction of one session, in order: pieces that pass, units that the chain decides. */
+import { Chain, type ChainStep, type Sink } from '../hooks/chain.ts'
+import type { Observer, ObserverLine } from '../hooks/observers.ts'
+import type { FromClientStep, SessionFacts } from '../hooks/step.ts'
+import type { Refusal } from '../hooks/verdict.ts'
+import type { ClientFlow, Flow, Wanted } from '../protocols/protocol.ts'
+import type { Account } from './account.ts'
+import type { Outlet } from './outlet.ts'
+
+/** The steps and observers of one direction, as a generation built them. */
+export interface DirectionHooks {
+  readonly decides: 'onTrafficFromClient' | 'onTrafficFromServer'
+  readonly observes: 'onTrafficToServer' | 'onTrafficToClient'
+  readonly steps: readonly ChainStep[]
+  /** How the stream is cut: as the widest of the steps and observers asks. */
+  readonly wanted: Wanted
+  /** Steps that are also shown the requests for encryption and the client's end. */
+  readonly edges: readonly FromClientStep[]
+  readonly observers: readonly Observer[]
+  /** True where a step wants to know the request last sent. */
+  readonly keepsRequest: boolean
+}
+
+/** What a pump asks of its session. */
+export interface PumpOwner {
+  readonly account: Account
+  readonly facts: SessionFacts
+  readonly line: ObserverLine | null
+  /** Ends the session with last words to the client, if any. */
+  close(lastWords: Uint8Array | null): void
+  /** Ends the session because the protocol has no words for this refusal here. */
+  refuse(refusal: Refusal): void
+  violated(sentence: string): void
+  cancel(request: Uint8Array): void
+  route(block: string): string | null
+  rememberRequest(bytes: Uint8Array): void
+  stepFailed(plugin: string, hook: DirectionHooks['decides'], cause: string): void
+  denied(hook: DirectionHooks['decides']): void
+  /** The pump looked at everything that came; the other side may go on. */
+  progressed(): void
+  broke(thrown: unknown): void
+}
+
+/** Reasons why the source is paused, as bits. */
+const OUTLET_FULL = 1
+const WAITING = 2
+const OWED = 4
+const NOT_STARTED = 8
+
+const EMPTY: Uint8Array = new Uint8Array(0)
+
+interface Source {
+  pause(): void
+  resume(): void
+}
+
+export class Pump implements Sink {
+  readonly #account: Account
+  readonly #flow: Flow
+  readonly #chain: Chain
+  readonly #hooks: DirectionHooks
+  readonly #owner: PumpOwner
+  readonly #answer: ClientFlow | null
+  #outlet: Outlet | null = null
+  #source: Source | null = null
+  #stops = NOT_STARTED
+  #paused = false
+  #working = false
+  #backlog: Uint8Array[] = []
+  #ended = false
+  #flowEnded = false
+  #onEnd: (() => void) | null = null
+  over = false
+
+  /** `answer` is the client's flow where this is the direction from the client, else null. */
+  constructor(flow: Flow, answer: ClientFlow | null, hooks: DirectionHooks, owner: PumpOwner) {
+    this.#account = owner.account
+    this.#flow = flow
+    this.#answer = answer
+    this.#hooks = hooks
+    this.#owner = owner
+    this.#chain = new Chain(hooks.steps, owner.facts, answer ?? flow, this, hooks.wanted.cut)
+  }
+
+  /** Names the socket that is read; it is paused and resumed as the pump needs. */
+  readFrom(source: Source): void {
+    this.#source = source
+    this.#paused = false
+    if (this.#stops !== 0) this.#pause()
+  }
+
+  writeTo(outlet: Outlet): void {
+    this.#outlet = outlet
+  }
+
+  /** Lets bytes through; before, they wait. */
+  start(): void {
+    this.#clear(NOT_STARTED)
+    this.#resumeWork()
+  }
+
+  /** Takes what was read. */
+  feed(chunk: Uint8Array): void {
+    if ((this.#stops & (WAITING | NOT_STARTED)) !== 0 || this.#working) {
+      this.#backlog.push(chunk)
+      return
+    }
+    this.#flow.push(chunk)
+    this.#work()
+  }
+
+  /** The protocol has something of its own to write here. */
+  wake(): void {
+    if ((this.#stops & WAITING) === 0 && !this.#working && this.#outlet !== null) this.#work()
+  }
+
+  /** The source ended; `done` is called when all that it sent has been written. */
+  end(done: () => void): void {
+    this.#ended = true
+    this.#onEnd = done
+    if ((this.#stops & (WAITING | NOT_STARTED)) === 0 && !this.#working) this.#resumeWork()
+  }
+
+  /** The outlet can take more. */
+  drained(): void {
+    this.#clear(OUTLET_FULL)
+  }
+
+  /** Looks again whether the source may be read: the other direction made progress. */
+  relieve(): void {
+    if ((this.#stops & OWED) !== 0 && !this.#flow.full) this.#clear(OWED)
+  }
+
+  stop(): void {
+    this.over = true
+    this.#backlog = []
+    this.#flow.release()
+  }
+
+  #work(): void {
+    this.#working = true
+    try {
+      if (this.#pieces()) return
+    } catch (thrown) {
+      this.#owner.broke(thrown)
+    } finally {
+      this.#working = false
+    }
+    if (this.#backlog.length > 0 && !this.over) return this.#resumeWork()
+    if (this.#ended && !this.#flowEnded && !this.over) {
+      this.#flowEnded = true
+      this.#flow.end()
+      return this.#work()
+    }
+    if (this.#flow.full) this.#set(OWED)
+    this.#owner.progressed()
+    if (this.#flowEnded && !this.over) this.#finish()
+  }
+
+  /** Works off all pieces; true where a step must be waited for. */
+  #pieces(): boolean {
+    const flow = this.#flow
+    while (!this.over) {
+      switch (flow.next()) {
+        case 'none':
+          return false
+        case 'pass':
+        case 'inject':
+          this.#write(flow.bytes)
+          break
+        case 'unit': {
+          const waiting = this.#chain.run(flow.bytes, flow.over, flow.bytes[0]!)
+          if (waiting === undefined) break
+          this.#waitFor(waiting)
+          return true
+        }
+        case 'oversize':
+          if (this.#chain.oversize(flow.bytes.slice())) flow.streamOversize()
+          else flow.dropOversize()
+          break
+        case 'edge': {
+          const shown = this.#show(flow.bytes)
+          if (shown === null) break
+          this.#waitFor(shown)
+          return true
+        }
+        case 'cancel':
+          this.#owner.cancel(flow.bytes)
+          break
+        case 'violation':
+          this.#owner.violated(flow.violation)
+      }
+    }
+    return false
+  }
+
+  #write(bytes: Uint8Array): void {
+    if (bytes.length === 0) return
+    if (this.#answer === null) this.#account.bytesToClient += bytes.length
+    else this.#account.bytesToServer += bytes.length
+    if (!this.#outlet!.write(bytes)) this.#set(OUTLET_FULL)
+  }
+
+  #waitFor(waiting: Promise<unknown>): void {
+    this.#set(WAITING)
+    waiting.then(
+      () => {
+        this.#clear(WAITING)
+        if (!this.over) this.#work()
+      },
+      (thrown: unknown) => this.#owner.broke(thrown),
+    )
+  }
+
+  /** Goes on with what came while the pump waited. */
+  #resumeWork(): void {
+    if (this.over) return
+    const chunk = this.#backlog.shift()
+    if (chunk !== undefined) this.#flow.push(chunk)
+    this.#work()
+  }
+
+  #finish(): void {
+    const done = this.#onEnd
+    this.#onEnd = null
+    if (done === null) return
+    void this.#show(EMPTY)
+    done()
+  }
+
+  /** Shows bytes to the steps that see edges; what they answer is ignored. */
+  #show(bytes: Uint8Array): Promise<unknown> | null {
+    const { edges } = this.#hooks
+    if (edges.length === 0) return null
+    const shown = bytes.slice()
+    return Promise.all(
+      edges.map((step) => step.decide(this.#owner.facts, shown, { fields: null, about: null })),
+    )
+  }
+
+  forward(bytes: Uint8Array): void {
+    const out = this.#flow.forward(bytes)
+    if (out.length === 0) return
+    this.#write(out)
+    const { observers, observes, keepsRequest } = this.#hooks
+    if (keepsRequest) this.#owner.rememberRequest(out)
+    if (observers.length === 0) return
+    const { line, facts } = this.#owner
+    const request = observes === 'onTrafficToClient' ? facts.lastRequest : null
+    for (const observer of observers) {
+      for (const part of this.#flow.parts(out, observer.step.unit, observer.tags)) {
+        if (part.wanted) line?.traffic(observer, observes, part.bytes, request)
+      }
+    }
+  }
+
+  deny(unit: Uint8Array, refusal: Refusal): void {
+    this.#owner.denied(this.#hooks.decides)
+    const out = this.#flow.deny(unit, refusal)
+    if (out === null) this.#owner.refuse(refusal)
+    else this.#write(out)
+  }
+
+  respond(unit: Uint8Array, bytes: Uint8Array): void {
+    if (this.#answer !== null) this.#write(this.#answer.respond(unit, bytes))
+  }
+
+  route(_unit: Uint8Array, block: string): string | null {
+    return this.#owner.route(block)
+  }
+
+  close(bytes: Uint8Array | undefined): void {
+    this.#owner.close(bytes ?? null)
+  }
+
+  failed(plugin: string, cause: string): void {
+    this.#owner.stepFailed(plugin, this.#hooks.decides, cause)
+  }
+
+  #set(reason: number): void {
+    this.#stops |= reason
+    this.#pause()
+  }
+
+  #clear(reason: number): void {
+    this.#stops &= ~reason
+    if (this.#stops !== 0 || !this.#paused || this.over) return
+    this.#paused = false
+    this.#source?.resume()
+  }
+
+  #pause(): void {
+    if (this.#paused || this.#source === null) return
+    this.#paused = true
+    this.#source.pause()
+  }
+}

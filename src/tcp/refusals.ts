@@ -1,0 +1,38 @@
+/** What the gateway itself tells a client, in PostgreSQL's terms, when a session cannot go on. */
+import type { Refusal } from '../hooks/verdict.ts'
+
+export const SERVER_GONE: Refusal = {
+  code: '08006',
+  message: 'the database closed the connection',
+  hint: 'Connect again; the log of the database tells why.',
+}
+
+export const SHUTTING_DOWN: Refusal = {
+  code: '57P01',
+  message: 'the gateway is shutting down',
+}
+
+export function unreachable(block: string): Refusal {
+  return {
+    code: '08006',
+    message: `the database behind this gateway cannot be reached (${block})`,
+    hint: 'Try again later; the log of the gateway tells the cause.',
+  }
+}
+
+export function tooMany(group: string, sessionsMax: number): Refusal {
+  return {
+    code: '53300',
+    message: `too many clients already (sessionsMax is ${sessionsMax})`,
+    hint: `Raise servers.${group}.sessionsMax, or close connections.`,
+  }
+}
+
+export function violation(sentence: string): Refusal {
+  return { code: '08P01', message: `protocol violation: ${sentence}` }
+}
+
+/** `what` did not happen, or nothing did, for too long. */
+export function timedOut(what: string, timeoutMs: number): Refusal {
+  return { code: '57P05', message: `${what} within ${timeoutMs} ms` }
+}

@@ -1,0 +1,51 @@
+/** What a generation hands to a listener, and a listener to its sessions. */
+import type { SocketHandler } from 'bun'
+import type { Logger } from 'pino'
+import type { Address } from '../base/address.ts'
+import type { ObserverDesk } from '../hooks/observers.ts'
+import type { SessionFacts } from '../hooks/step.ts'
+import type { OpeningVerdict } from '../hooks/verdict.ts'
+import type { FlowLimits, Protocol, Wanted } from '../protocols/protocol.ts'
+import type { Balancer } from '../upstream/balancer.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+import type { Account } from './account.ts'
+import type { DirectionHooks } from './pump.ts'
+
+/** The hooks of one service, as a generation built them. */
+export interface ServiceHooks {
+  /** Null where no plugin asked to be asked. */
+  readonly opening: ((session: SessionFacts) => OpeningVerdict | Promise<OpeningVerdict>) | null
+  readonly fromClient: DirectionHooks & { readonly wanted: Wanted }
+  readonly fromServer: DirectionHooks & { readonly wanted: Wanted }
+  readonly observers: ObserverDesk | null
+}
+
+export interface ListenerOptions {
+  readonly group: string
+  readonly address: Address
+  readonly protocol: Protocol
+  readonly hooks: ServiceHooks
+  readonly balancer: Balancer
+  readonly limits: FlowLimits
+  readonly sessionsMax: number
+  /** 0: none. */
+  readonly loginTimeoutMs: number
+  readonly idleTimeoutMs: number
+  readonly account: Account
+  readonly log: Logger
+  stepFailed(plugin: string, hook: DirectionHooks['decides'], cause: string): void
+  denied(hook: DirectionHooks['decides']): void
+  upstreamFailed(upstream: Upstream, cause: string): void
+}
+
+/** What a session is given by its listener. */
+export interface Surroundings<Session> extends Omit<ListenerOptions, 'address' | 'sessionsMax'> {
+  /** Prefix of session ids, unique to this listener and start. */
+  readonly instance: string
+  /** The time of the last beat, in milliseconds, so that sessions need not ask the clock. */
+  readonly beat: { now: number }
+  readonly serverHandlers: SocketHandler<Session>
+  /** Where a CancelRequest goes, by the key it names. */
+  readonly cancelTargets: Map<string, Upstream>
+  closed(session: Session): void
+}
