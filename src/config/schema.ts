@@ -1,0 +1,253 @@
+/** The shape, the defaults and the help of every key of the global file. */
+import type * as z from 'zod'
+import { parseAddress } from '../base/address.ts'
+import {
+  address,
+  blocks,
+  choice,
+  choices,
+  count,
+  decimal,
+  duration,
+  flag,
+  formedText,
+  groups,
+  limit,
+  requiredCount,
+  requiredText,
+  secret,
+  section,
+  sections,
+  text,
+  whereRead,
+} from './fields.ts'
+
+const NETWORKS = ['tcp', 'udp', 'unix'] as const
+const OUTPUTS = ['console', 'stdout', 'stderr', 'file', 'syslog', 'rsyslog'] as const
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'panic', 'disabled'] as const
+const TIME_FORMATS = ['unix', 'unixms', 'unixmicro', 'unixnano'] as const
+const SYSLOG_PRIORITIES = [
+  'debug',
+  'info',
+  'notice',
+  'warning',
+  'err',
+  'crit',
+  'alert',
+  'emerg',
+] as const
+/** Go's names of its time layouts. */
+const CONSOLE_TIME_FORMATS = [
+  'Layout',
+  'ANSIC',
+  'UnixDate',
+  'RubyDate',
+  'RFC822',
+  'RFC822Z',
+  'RFC850',
+  'RFC1123',
+  'RFC1123Z',
+  'RFC3339',
+  'RFC3339Nano',
+  'Kitchen',
+  'Stamp',
+  'StampMilli',
+  'StampMicro',
+  'StampNano',
+] as const
+const STRATEGIES = ['ROUND_ROBIN', 'RANDOM', 'WEIGHTED_ROUND_ROBIN'] as const
+const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const
+
+/** Where a server listens if nothing else is said. */
+export const SERVER_ADDRESS = '0.0.0.0:15432'
+
+const INT_MAX = 2_147_483_647
+const MIB = 1_048_576
+const GIB = 1024 * MIB
+
+const logger = section('Where log lines go and what they look like.', {
+  output: choices(OUTPUTS, ['console'], 'Where lines go; several at once are possible.'),
+  level: choice(LEVELS, 'info', 'The least severe level that is written.'),
+  timeFormat: choice(TIME_FORMATS, 'unix', 'The time field of JSON lines.'),
+  consoleTimeFormat: choice(CONSOLE_TIME_FORMATS, 'RFC3339', 'The time of console lines.'),
+  noColor: flag(false, 'No colours on the console.'),
+  fileName: text('gatewayd.log', 'The file of the output `file`.'),
+  maxSize: count(500, 0, INT_MAX, 'Megabytes of the log file before it is rotated.'),
+  maxBackups: count(5, 0, INT_MAX, 'Rotated files kept; 0 with maxAge 0 keeps all.'),
+  maxAge: count(30, 0, INT_MAX, 'Days that rotated files are kept.'),
+  compress: flag(true, 'Rotated files are compressed.'),
+  localTime: flag(false, 'Local time instead of UTC in the names of rotated files.'),
+  rsyslogNetwork: choice(NETWORKS, 'tcp', 'Network of the output `rsyslog`.'),
+  rsyslogAddress: text('localhost:514', 'Address of the output `rsyslog`.'),
+  syslogPriority: choice(SYSLOG_PRIORITIES, 'info', 'Priority of lines sent to syslog.'),
+})
+
+const metrics = section('The page of Prometheus metrics; only the group `default` is served.', {
+  enabled: flag(true, 'Serve the page.'),
+  address: address('localhost:9090', 'Where the page is served.'),
+  path: formedText('/metrics', 'a path that starts with /', /^\/\S*$/, 'The path of the page.'),
+  readHeaderTimeout: duration('10s', 'Time to read the headers of a request.'),
+  timeout: duration('10s', 'Time to read a request, to answer it, and to stay idle.'),
+  certFile: text('', 'Certificate (PEM) to serve the page over HTTPS.'),
+  keyFile: text('', 'Key (PEM) of that certificate.'),
+})
+
+const startupParams = secret(
+  section('Who the gateway logs in as on the connections of its pool.', {
+    user: text('', 'The role.'),
+    database: text('', 'The database.'),
+    password: secret(text('', 'The password: a text, a variable or file:PATH.')),
+  }),
+)
+
+/** An address that is a path where the network is `unix`. */
+function addressFits(at: { readonly network: string; readonly address: string }): boolean {
+  return parseAddress(at.address, at.network) !== null
+}
+
+const ADDRESS_RULE = {
+  path: ['address'],
+  error: 'must be an address such as localhost:5432, [::1]:5432 or :5432 (network unix: a path)',
+  when: whereRead('network', 'address'),
+}
+
+const client = section('How the gateway connects to a database.', {
+  network: choice(NETWORKS, 'tcp', 'Either tcp, or unix with a path as the address.'),
+  address: text('localhost:5432', 'The address of the database.'),
+  tcpKeepAlive: flag(false, 'TCP keep-alive on these connections.'),
+  tcpKeepAlivePeriod: duration('30s', 'Time between keep-alive probes.'),
+  receiveChunkSize: count(8192, 0, GIB, 'Bytes a read.'),
+  receiveDeadline: duration('0s', 'Longest life of a connection, from its start; 0: none.'),
+  receiveTimeout: duration('0s', 'Longest wait for bytes; 0: none.'),
+  sendDeadline: duration('0s', 'Longest wait for bytes to be taken; 0: none.'),
+  dialTimeout: duration('60s', 'Longest wait for one attempt to connect; 0: none.'),
+  retries: count(3, 0, 1000, 'Attempts to connect after the first.'),
+  backoff: duration('1s', 'Wait before the second attempt; it grows by backoffMultiplier.'),
+  backoffMultiplier: decimal(2, 1000, 'Growth of the wait; at most 10 unless disableBackoffCaps.'),
+  disableBackoffCaps: flag(false, 'No caps on the growth (10) and the wait (60s).'),
+  sslMode: choice(SSL_MODES, 'disable', 'TLS to the database, with the words of libpq.'),
+  sslRootCert: text('', 'Authorities (PEM) that the database is checked against.'),
+  sslCert: text('', 'Certificate (PEM) shown to the database.'),
+  sslKey: text('', 'Key (PEM) of that certificate.'),
+  startupParams: startupParams.optional(),
+}).refine(addressFits, ADDRESS_RULE)
+
+const POOL_MODES = ['session', 'transaction'] as const
+
+const pool = section('Connections to a database, kept for clients.', {
+  size: count(10, -INT_MAX, 100_000, 'Connections kept; 0 and less mean 10, and 1 means 2.'),
+  mode: choice(POOL_MODES, 'session', 'How long a client keeps a connection.'),
+  waitTimeout: duration('30s', 'Longest wait for a free connection; 0: none.'),
+})
+
+const proxy = section('The path between the clients of a server and one block.', {
+  healthCheckPeriod: duration('60s', 'Time between checks of idle connections.'),
+})
+
+const weight = section('The share of one block.', {
+  proxyName: requiredText('The name of the block.'),
+  weight: requiredCount(1, 1_000_000, 'Its share, against the sum of all.'),
+})
+
+const balancingRule = section('How connections are shared out.', {
+  condition: choice(['DEFAULT'], 'DEFAULT', 'When the rule holds.'),
+  distribution: sections(weight, 'The shares of the blocks.').refine((all) => all.length > 0, {
+    error: 'must name at least one block',
+  }),
+})
+
+const consistentHash = section('Keeps a client on one block.', {
+  useSourceIp: flag(false, 'By the IP address of the client alone, without its port.'),
+})
+
+const loadBalancer = section('Which block a new connection goes to.', {
+  strategy: choice(STRATEGIES, 'ROUND_ROBIN', 'How the next block is found.'),
+  consistentHash: consistentHash.optional(),
+  loadBalancingRules: sections(balancingRule, 'Shares for WEIGHTED_ROUND_ROBIN.'),
+}).refine((at) => at.strategy !== 'WEIGHTED_ROUND_ROBIN' || at.loadBalancingRules.length > 0, {
+  path: ['loadBalancingRules'],
+  error: 'must hold at least one rule for the strategy WEIGHTED_ROUND_ROBIN',
+  when: whereRead('strategy', 'loadBalancingRules'),
+})
+
+const PROTOCOLS = ['postgres', 'raw'] as const
+
+const server = section('Where clients connect, and what they may use up.', {
+  network: choice(NETWORKS, 'tcp', 'Either tcp, or unix with a path as the address.'),
+  address: text(SERVER_ADDRESS, 'The address that the gateway listens on.'),
+  protocol: choice(PROTOCOLS, 'postgres', 'What the bytes are: postgres, or raw for any other.'),
+  sessionsMax: count(10_000, 1, 1_000_000, 'Clients at once; one more is refused.'),
+  idleTimeout: duration('0s', 'Longest silence of a client; 0: none.'),
+  loginTimeout: duration('1m', 'Longest time until a client has logged in; 0: none.'),
+  messageBytesMax: count(16 * MIB, 1024, GIB, 'Longest message or reply given to a plugin.'),
+  bufferedBytesMax: count(256 * MIB, 1024, 1024 * GIB, 'Bytes held for all clients together.'),
+  enableTicker: flag(false, 'Call the hook onTick.'),
+  tickInterval: duration('5s', 'Time between calls of onTick.'),
+  enableTLS: flag(false, 'Offer TLS to clients.'),
+  requireTLS: flag(false, 'Refuse clients without TLS.'),
+  certFile: text('', 'Certificate (PEM) shown to clients.'),
+  keyFile: text('', 'Key (PEM) of that certificate.'),
+  handshakeTimeout: duration('5s', 'Longest TLS handshake; 0: none.'),
+  auth: text('', 'How the gateway itself checks who a client is; empty leaves it to the server.'),
+  loadBalancer: loadBalancer.prefault({}),
+})
+  .refine(addressFits, ADDRESS_RULE)
+  .refine((at) => at.bufferedBytesMax >= at.messageBytesMax, {
+    path: ['bufferedBytesMax'],
+    error: 'must be at least messageBytesMax',
+    when: whereRead('messageBytesMax', 'bufferedBytesMax'),
+  })
+
+const api = section('The administration API.', {
+  enabled: flag(true, 'Serve it.'),
+  httpAddress: address('localhost:18080', 'Where JSON over HTTP is served.'),
+  grpcNetwork: choice(NETWORKS, 'tcp', 'Network of the gRPC address.'),
+  grpcAddress: text('localhost:19090', 'Where gRPC is served.'),
+})
+
+const peer = section('Another gateway.', {
+  id: requiredText('Its nodeId.'),
+  address: requiredText('Its Raft address.'),
+  grpcAddress: requiredText('Its gRPC address.'),
+})
+
+const raft = section('State shared between several gateways.', {
+  address: address('127.0.0.1:2223', 'Where Raft listens.'),
+  nodeId: text('node1', 'The name of this gateway among its peers; empty: the host name.'),
+  isBootstrap: flag(true, 'This gateway starts the cluster.'),
+  isSecure: flag(false, 'TLS between gateways.'),
+  certFile: text('', 'Certificate (PEM) for it.'),
+  keyFile: text('', 'Key (PEM) of that certificate.'),
+  grpcAddress: address('127.0.0.1:50051', 'Where peers call this gateway.'),
+  directory: text('raft', 'The folder of the shared state.'),
+  peers: sections(peer, 'The other gateways.'),
+})
+
+/** The whole of the global file. */
+export const globalSchema = section('The gateway.', {
+  loggers: groups(logger, 'Loggers by group.'),
+  metrics: groups(metrics, 'Metrics by group.'),
+  clients: groups(blocks(client, 'Databases of one group.'), 'Databases by group and block.'),
+  pools: groups(blocks(pool, 'Pools of one group.'), 'Pools by group and block.'),
+  proxies: groups(blocks(proxy, 'Proxies of one group.'), 'Proxies by group and block.'),
+  servers: groups(server, 'Servers by group; each uses all blocks of its group.'),
+  api: api.prefault({}),
+  raft: raft.prefault({}),
+  workers: count(1, 1, 1024, 'Processes that accept connections.'),
+  drainTimeout: limit('30s', 'Longest wait for clients to finish when the gateway stops.'),
+})
+
+/** Everything inside is read only: a configuration is replaced, never changed. */
+export type Immutable<T> = T extends readonly (infer Item)[]
+  ? readonly Immutable<Item>[]
+  : T extends object
+    ? { readonly [Key in keyof T]: Immutable<T[Key]> }
+    : T
+
+/** The global configuration; durations are milliseconds. */
+export type Config = Immutable<z.output<typeof globalSchema>>
+export type LoggerConfig = Immutable<z.output<typeof logger>>
+export type MetricsConfig = Immutable<z.output<typeof metrics>>
+export type ClientConfig = Immutable<z.output<typeof client>>
+export type PoolConfig = Immutable<z.output<typeof pool>>
+export type ServerConfig = Immutable<z.output<typeof server>>

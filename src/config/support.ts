@@ -1,0 +1,188 @@
+/**
+ * Which of the accepted keys the gateway acts on today. Whoever builds a feature adds its keys
+ * here; the operator is told about the rest, and refused where silence would be less safe.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import * as z from 'zod'
+import type { Draft } from './draft.ts'
+import { type Problems, shownPath } from './problem.ts'
+import { isLeaf, isOptional, isSections, type Path, spotAt } from './shape.ts'
+
+/** Keys acted on, where `*` stands for any group, block or position: for any value, or for some. */
+export const ACTED_ON: Readonly<Record<string, 'any' | readonly string[]>> = {
+  'loggers.default.output': ['console', 'stdout', 'stderr', 'file'],
+  'loggers.default.level': 'any',
+  'loggers.default.timeFormat': 'any',
+  'loggers.default.consoleTimeFormat': 'any',
+  'loggers.default.noColor': 'any',
+  'loggers.default.fileName': 'any',
+  'metrics.default.enabled': 'any',
+  'metrics.default.address': 'any',
+  'metrics.default.path': 'any',
+  'clients.*.*.network': ['tcp', 'unix'],
+  'clients.*.*.address': 'any',
+  'clients.*.*.tcpKeepAlive': 'any',
+  'clients.*.*.dialTimeout': 'any',
+  'clients.*.*.retries': 'any',
+  'clients.*.*.backoff': 'any',
+  'clients.*.*.backoffMultiplier': 'any',
+  'clients.*.*.disableBackoffCaps': 'any',
+  'servers.*.network': ['tcp', 'unix'],
+  'servers.*.address': 'any',
+  'servers.*.protocol': 'any',
+  'servers.*.sessionsMax': 'any',
+  'servers.*.idleTimeout': 'any',
+  'servers.*.loginTimeout': 'any',
+  'servers.*.loadBalancer.strategy': ['ROUND_ROBIN', 'RANDOM'],
+  'servers.*.messageBytesMax': 'any',
+  'servers.*.bufferedBytesMax': 'any',
+  drainTimeout: 'any',
+  timeout: 'any',
+  startTimeout: 'any',
+  enableMetricsMerger: 'any',
+  metricsMergerPeriod: 'any',
+  observersQueuedMax: 'any',
+  resultBytesMax: 'any',
+  'plugins.*.name': 'any',
+  'plugins.*.enabled': 'any',
+  'plugins.*.localPath': 'any',
+  // Read by the installer alone, so there is nothing to act on while running.
+  'plugins.*.url': 'any',
+  'plugins.*.args': 'any',
+  'plugins.*.env': 'any',
+  'plugins.*.inheritEnv': 'any',
+  'plugins.*.checksum': 'any',
+  'plugins.*.runtime': 'any',
+  'plugins.*.config': 'any',
+  'plugins.*.required': 'any',
+  'plugins.*.onFailure': 'any',
+  'plugins.*.timeout': 'any',
+  'plugins.*.startTimeout': 'any',
+}
+
+/** Values that would make a promise which is not kept yet; `*` as above. */
+export const REFUSED: Readonly<
+  Record<string, { readonly values: readonly unknown[] | 'set'; readonly what: string }>
+> = {
+  'servers.*.requireTLS': { values: [true], what: 'TLS' },
+  'servers.*.auth': { values: 'set', what: 'authentication by the gateway' },
+  'clients.*.*.sslMode': {
+    values: ['require', 'verify-ca', 'verify-full'],
+    what: 'TLS to the database',
+  },
+  defaultPolicy: { values: ['terminate'], what: 'a policy' },
+}
+
+/** Keys of older plugins files that mean nothing any more. */
+const RETIRED: readonly string[] = ['verificationPolicy', 'acceptancePolicy', 'terminationPolicy']
+
+/** Keys that GatewayD's `config init` writes by mistake, and that never meant anything. */
+const LEAKED: readonly string[] = ['blockname', 'groupname']
+
+/** Sections that are named as a whole, because no key of theirs is acted on. */
+const WHOLE: readonly string[] = ['api', 'raft', 'actionRedis']
+
+/** Takes away the keys of older plugins files; returns a notice that names them. */
+export function dropRetired(plugins: Draft): readonly string[] {
+  const retired = RETIRED.filter((key) => plugins.at([key]) !== undefined)
+  for (const key of retired) plugins.drop([key])
+  if (retired.length === 0) return []
+  return [`${plugins.file}: deprecated, without effect, please remove: ${retired.join(', ')}`]
+}
+
+/** Takes away keys that stand in client blocks by mistake. */
+export function dropLeaked(global: Draft): void {
+  for (const group of global.names('clients')) {
+    for (const block of global.names('clients', group)) {
+      for (const key of LEAKED) global.drop(['clients', group, block, key])
+    }
+  }
+}
+
+/** True where a path fits a pattern. */
+function fits(path: Path, pattern: string): boolean {
+  const parts = pattern.split('.')
+  return (
+    parts.length === path.length && parts.every((part, at) => part === '*' || part === path[at])
+  )
+}
+
+function rowFor<Row>(table: Readonly<Record<string, Row>>, path: Path): Row | undefined {
+  for (const [pattern, row] of Object.entries(table)) {
+    if (fits(path, pattern)) return row
+  }
+  return undefined
+}
+
+/** A value that was written and differs from its default. */
+interface Setting {
+  /** Its own path, or that of the section which is acted on, or not, as one. */
+  readonly path: Path
+  readonly value: unknown
+}
+
+/** Every setting of a draft that is valid by itself and no default. */
+function settingsOf(draft: Draft, root: z.core.$ZodType): readonly Setting[] {
+  const settings: Setting[] = []
+  for (const path of draft.paths()) {
+    const { schema } = spotAt(root, path)
+    const written = draft.at(path)
+    if (schema === undefined || written === undefined) continue
+    const head = headOf(root, path)
+    if (!isLeaf(schema)) {
+      if (isPresent(schema, path, written)) settings.push({ path: head, value: written })
+      continue
+    }
+    const value = z.safeParse(schema, written).data
+    const standard = z.safeParse(schema, undefined).data
+    if (value === undefined || isDeepStrictEqual(value, standard)) continue
+    settings.push({ path: head, value })
+  }
+  return settings
+}
+
+/** An empty list or map says nothing, but where its presence does. */
+function isPresent(schema: z.core.$ZodType, path: Path, written: unknown): boolean {
+  if (isOptional(schema)) return true
+  return isOne(schema, path) && Array.isArray(written) && written.length > 0
+}
+
+/** The path up to the first section that is acted on as one, else all of it. */
+function headOf(root: z.core.$ZodType, path: Path): Path {
+  for (let length = 1; length < path.length; length++) {
+    const head = path.slice(0, length)
+    const { schema } = spotAt(root, head)
+    if (schema !== undefined && isOne(schema, head)) return head
+  }
+  return path
+}
+
+function isOne(schema: z.core.$ZodType, [top, ...rest]: Path): boolean {
+  if (rest.length === 0 && top !== undefined && WHOLE.includes(top)) return true
+  return isOptional(schema) || (isSections(schema) && top !== 'plugins')
+}
+
+/** Refuses what must not be ignored, and returns one notice that names what is. */
+export function checkSupport(
+  draft: Draft,
+  schema: z.ZodType,
+  problems: Problems,
+): readonly string[] {
+  const ignored = new Set<string>()
+  for (const { path, value } of settingsOf(draft, schema)) {
+    const refused = rowFor(REFUSED, path)
+    if (refused !== undefined && (refused.values === 'set' || refused.values.includes(value))) {
+      const message = `${shownPath(path)}: ${refused.what} is not built yet`
+      const why = 'refusing to run less safely than asked'
+      problems.add(draft.standing(path).value, path, `${message}; ${why}`)
+    } else if (!isActedOn(path, value)) ignored.add(shownPath(path))
+  }
+  return [...ignored]
+}
+
+function isActedOn(path: Path, value: unknown): boolean {
+  const row = rowFor(ACTED_ON, path)
+  if (row === undefined || row === 'any') return row === 'any'
+  const values: readonly unknown[] = Array.isArray(value) ? value : [value]
+  return values.every((one) => row.some((known) => known === one))
+}
