@@ -1,0 +1,62 @@
+/**
+ * The control socket: what may be asked of a running gateway on its own machine. HTTP over a Unix
+ * socket that only its user can open; what is answered is handed in.
+ */
+import { chmodSync } from 'node:fs'
+import { GatewayError, sentenceOf } from '../base/errors.ts'
+import type { PluginReport, StatusReport } from './report.ts'
+
+export interface ControlAnswers {
+  status(): StatusReport
+  plugins(): readonly PluginReport[]
+}
+
+export interface ControlServer {
+  /** Path of the socket. */
+  readonly socket: string
+  /** Idempotent; breaks off what is being asked. */
+  stop(): Promise<void>
+}
+
+/** Nothing that may be asked carries a body worth mentioning. */
+const REQUEST_BYTES_MAX = 4096
+
+/** Answers on the folder's socket from now on. Throws RUN_FOLDER where it cannot be made. */
+export async function startControl(
+  folder: { readonly controlSocket: string },
+  answers: ControlAnswers,
+): Promise<ControlServer> {
+  const socket = folder.controlSocket
+  const questions = new Map<string, () => unknown>([
+    ['/status', () => answers.status()],
+    ['/plugins', () => answers.plugins()],
+  ])
+  const server = listen(socket, (request) => {
+    const question = questions.get(new URL(request.url).pathname)
+    if (question === undefined) return failure(404, `ask for ${[...questions.keys()].join(', ')}`)
+    if (request.method !== 'GET')
+      return failure(405, 'only GET is understood here', { allow: 'GET' })
+    return Response.json(question())
+  })
+  return { socket, stop: () => server.stop(true) }
+}
+
+function listen(socket: string, fetch: (request: Request) => Response) {
+  try {
+    const server = Bun.serve({
+      unix: socket,
+      fetch,
+      maxRequestBodySize: REQUEST_BYTES_MAX,
+      development: false,
+      error: (thrown) => failure(500, sentenceOf(thrown)),
+    })
+    chmodSync(socket, 0o600)
+    return server
+  } catch (cause) {
+    throw new GatewayError('RUN_FOLDER', `the control socket ${socket} cannot be made`, { cause })
+  }
+}
+
+function failure(status: number, error: string, headers: Record<string, string> = {}): Response {
+  return Response.json({ error }, { status, headers })
+}

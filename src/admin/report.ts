@@ -1,0 +1,188 @@
+/**
+ * What the control socket tells: the shapes, and reading them back. The asking executable may be
+ * of another version than the running one, so what it hears is parsed like anything from outside.
+ */
+
+export type GatewayState = 'starting' | 'ready' | 'draining'
+
+export interface ListenerReport {
+  readonly group: string
+  readonly address: string
+  readonly protocol: string
+  readonly sessions: number
+  readonly sessionsMax: number
+}
+
+export interface UpstreamReport {
+  readonly group: string
+  readonly block: string
+  readonly address: string
+  /** Null where nobody has tried yet. */
+  readonly reachable: boolean | null
+  /** The last error's sentence, or "". */
+  readonly lastError: string
+}
+
+export interface StatusReport {
+  readonly version: string
+  readonly pid: number
+  readonly uptimeSeconds: number
+  readonly state: GatewayState
+  /** Counts the configurations that were taken into use; the first is 1. */
+  readonly generation: number
+  readonly listeners: readonly ListenerReport[]
+  readonly upstreams: readonly UpstreamReport[]
+  readonly sessions: { readonly open: number; readonly total: number; readonly refused: number }
+  readonly bytes: {
+    readonly fromClients: number
+    readonly toServers: number
+    readonly fromServers: number
+    readonly toClients: number
+  }
+  readonly plugins: { readonly total: number; readonly ready: number }
+  /** Where metrics are served, or "". */
+  readonly metricsAddress: string
+}
+
+/** One plugin, in the shape of PluginStatus; told apart so that nothing here needs plugins. */
+export interface PluginReport {
+  readonly name: string
+  readonly runtime: string
+  readonly state: string
+  readonly priority: number
+  readonly path: string
+  readonly checksum: string
+  readonly version: string
+  readonly hooks: readonly string[]
+  readonly onFailure: string
+  readonly required: boolean
+  readonly calls: number
+  readonly failures: number
+  readonly callMicros: number
+  readonly lastError: string
+  readonly pid: number | null
+}
+
+/** Throws an Error that names the key which is not as expected. */
+export function parseStatusReport(answer: unknown): StatusReport {
+  const report = new Fields(answer, 'status')
+  const sessions = report.fields('sessions')
+  const bytes = report.fields('bytes')
+  const plugins = report.fields('plugins')
+  return {
+    version: report.text('version'),
+    pid: report.number('pid'),
+    uptimeSeconds: report.number('uptimeSeconds'),
+    state: stateOf(report.text('state')),
+    generation: report.number('generation'),
+    listeners: report.list('listeners').map((listener) => ({
+      group: listener.text('group'),
+      address: listener.text('address'),
+      protocol: listener.text('protocol'),
+      sessions: listener.number('sessions'),
+      sessionsMax: listener.number('sessionsMax'),
+    })),
+    upstreams: report.list('upstreams').map((upstream) => ({
+      group: upstream.text('group'),
+      block: upstream.text('block'),
+      address: upstream.text('address'),
+      reachable: upstream.flagOrNull('reachable'),
+      lastError: upstream.text('lastError'),
+    })),
+    sessions: {
+      open: sessions.number('open'),
+      total: sessions.number('total'),
+      refused: sessions.number('refused'),
+    },
+    bytes: {
+      fromClients: bytes.number('fromClients'),
+      toServers: bytes.number('toServers'),
+      fromServers: bytes.number('fromServers'),
+      toClients: bytes.number('toClients'),
+    },
+    plugins: { total: plugins.number('total'), ready: plugins.number('ready') },
+    metricsAddress: report.text('metricsAddress'),
+  }
+}
+
+/** Throws an Error that names the key which is not as expected. */
+export function parsePluginReports(answer: unknown): readonly PluginReport[] {
+  return new Fields({ plugins: answer }, 'answer').list('plugins').map((plugin) => ({
+    name: plugin.text('name'),
+    runtime: plugin.text('runtime'),
+    state: plugin.text('state'),
+    priority: plugin.number('priority'),
+    path: plugin.text('path'),
+    checksum: plugin.text('checksum'),
+    version: plugin.text('version'),
+    hooks: plugin.texts('hooks'),
+    onFailure: plugin.text('onFailure'),
+    required: plugin.flagOrNull('required') === true,
+    calls: plugin.number('calls'),
+    failures: plugin.number('failures'),
+    callMicros: plugin.number('callMicros'),
+    lastError: plugin.text('lastError'),
+    pid: plugin.numberOrNull('pid'),
+  }))
+}
+
+function stateOf(text: string): GatewayState {
+  if (text === 'starting' || text === 'ready' || text === 'draining') return text
+  throw new Error(`status.state is ${JSON.stringify(text)}, which this version does not know`)
+}
+
+/** Reads the keys of one JSON object, each with the type it must have. */
+class Fields {
+  readonly #values: ReadonlyMap<string, unknown>
+  readonly #place: string
+
+  constructor(value: unknown, place: string) {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw new Error(`${place} is no object`)
+    }
+    this.#values = new Map(Object.entries(value))
+    this.#place = place
+  }
+
+  text(key: string): string {
+    const value = this.#values.get(key)
+    return typeof value === 'string' ? value : this.#fail(key, 'text')
+  }
+
+  number(key: string): number {
+    const value = this.#values.get(key)
+    return typeof value === 'number' ? value : this.#fail(key, 'number')
+  }
+
+  numberOrNull(key: string): number | null {
+    return this.#values.get(key) === null ? null : this.number(key)
+  }
+
+  flagOrNull(key: string): boolean | null {
+    const value = this.#values.get(key)
+    if (value === null || typeof value === 'boolean') return value
+    return this.#fail(key, 'true, false or null')
+  }
+
+  fields(key: string): Fields {
+    return new Fields(this.#values.get(key), `${this.#place}.${key}`)
+  }
+
+  list(key: string): readonly Fields[] {
+    const items = this.#items(key)
+    return items.map((item, index) => new Fields(item, `${this.#place}.${key}[${index}]`))
+  }
+
+  texts(key: string): readonly string[] {
+    return this.#items(key).map((item) => String(item))
+  }
+
+  #items(key: string): readonly unknown[] {
+    const value: unknown = this.#values.get(key)
+    return Array.isArray(value) ? value : this.#fail(key, 'a list')
+  }
+
+  #fail(key: string, expected: string): never {
+    throw new Error(`${this.#place}.${key} is not ${expected}`)
+  }
+}
