@@ -1,0 +1,87 @@
+/** What a guest writes to the gateway's log: bounded, by its level, with its fields kept apart. */
+import type { Logger } from 'pino'
+import { CALL_BYTES_MAX, LOG_LINES_PER_SECOND_MAX } from './limits.ts'
+import { decodeText } from './memory.ts'
+
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const
+export type JournalLevel = (typeof LEVELS)[number]
+
+const OPENING_BRACE = 0x7b
+const PERIOD_MS = 1000
+
+/** The level of a number of the ABI: 0 trace, 1 debug, 2 info, 3 warn, 4 and above error. */
+export function levelOf(number: number): JournalLevel {
+  return LEVELS[number >>> 0] ?? 'error'
+}
+
+/** A text that is a JSON object, or null. */
+export function parseObject(text: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return null
+    return { ...value }
+  } catch {
+    return null
+  }
+}
+
+export class Journal {
+  readonly #now: () => number
+  #log: Logger
+  #periodEndsAt = 0
+  #lines = 0
+  #dropped = 0
+  #signals = 0
+
+  constructor(log: Logger, now: () => number = () => performance.now()) {
+    this.#log = log
+    this.#now = now
+  }
+
+  /** Names the plugin in every further line; its name is known only after `describe`. */
+  rename(log: Logger): void {
+    this.#log = log
+  }
+
+  /** Writes a text, or a JSON object with `message` and fields. `bytes` are only borrowed. */
+  write(level: JournalLevel, bytes: Uint8Array): void {
+    if (!this.#log.isLevelEnabled(level) || !this.#admit()) return
+    const cut = bytes.length > CALL_BYTES_MAX
+    const text = decodeText(cut ? bytes.subarray(0, CALL_BYTES_MAX) : bytes)
+    const record = !cut && bytes[0] === OPENING_BRACE ? parseObject(text) : null
+    if (record === null) {
+      this.#log[level](cut ? `${text}… (cut at ${CALL_BYTES_MAX} bytes)` : text)
+      return
+    }
+    const { message, ...fields } = record
+    this.#log[level]({ fields }, typeof message === 'string' ? message : '')
+  }
+
+  /** Notes and counts a signal, until a policy may rule about it. */
+  signal(name: string, metadata: Readonly<Record<string, unknown>>): void {
+    this.#signals++
+    if (!this.#log.isLevelEnabled('debug') || !this.#admit()) return
+    this.#log.debug({ signal: name, count: this.#signals, fields: metadata }, 'signal')
+  }
+
+  /** What the host itself has to say about the plugin. */
+  warn(sentence: string): void {
+    if (this.#admit()) this.#log.warn(sentence)
+  }
+
+  #admit(): boolean {
+    const now = this.#now()
+    if (now >= this.#periodEndsAt) {
+      this.#periodEndsAt = now + PERIOD_MS
+      this.#lines = 0
+      if (this.#dropped > 0) this.#log.warn({ dropped: this.#dropped }, 'too many log lines')
+      this.#dropped = 0
+    }
+    if (this.#lines >= LOG_LINES_PER_SECOND_MAX) {
+      this.#dropped++
+      return false
+    }
+    this.#lines++
+    return true
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * The guest's memory as the host may touch it: every access is checked against its present size.
+ * A pointer that leads outside is the guest's mistake and ends its call like any other trap.
+ */
+import { CALL_BYTES_MAX } from './limits.ts'
+
+const decoder = new TextDecoder()
+const encoder = new TextEncoder()
+
+export class GuestMemory {
+  readonly #memory: WebAssembly.Memory
+  #view: Uint8Array
+
+  constructor(memory: WebAssembly.Memory) {
+    this.#memory = memory
+    this.#view = new Uint8Array(memory.buffer)
+  }
+
+  /** All of it; borrowed until the guest runs again, for growing moves it. */
+  get view(): Uint8Array {
+    // A memory that has grown leaves its old views without bytes.
+    if (this.#view.length === 0) this.#view = new Uint8Array(this.#memory.buffer)
+    return this.#view
+  }
+
+  /** The bytes at a pointer, borrowed; `what` names the caller in the error. */
+  at(pointer: number, length: number, what: string, bytesMax = CALL_BYTES_MAX): Uint8Array {
+    const start = this.#checked(pointer, length, what)
+    const count = length >>> 0
+    if (count > bytesMax) {
+      throw new Error(`${what} was given ${count} bytes, at most ${bytesMax} a call`)
+    }
+    return this.view.subarray(start, start + count)
+  }
+
+  /** A text at a pointer. */
+  text(pointer: number, length: number, what: string): string {
+    return decoder.decode(this.at(pointer, length, what))
+  }
+
+  /** Answers a getter: the value's length, and the value itself where there is room for it. */
+  answer(pointer: number, room: number, value: Uint8Array, what: string): number {
+    const start = this.#checked(pointer, room, what)
+    if (value.length <= room >>> 0) this.view.set(value, start)
+    return value.length
+  }
+
+  /** Answers a getter that has no value; the place is checked all the same. */
+  answerNone(pointer: number, room: number, what: string): number {
+    this.#checked(pointer, room, what)
+    return -1
+  }
+
+  #checked(pointer: number, length: number, what: string): number {
+    const start = pointer >>> 0
+    const size = this.view.length
+    if (start + (length >>> 0) <= size) return start
+    throw new Error(
+      `${what} was given ${length >>> 0} bytes at ${start}, outside the memory of ${size} bytes`,
+    )
+  }
+}
+
+/** Bytes as text; what is not UTF-8 becomes the replacement character. */
+export function decodeText(bytes: Uint8Array): string {
+  return decoder.decode(bytes)
+}
+
+/** Text as bytes. */
+export function encodeText(text: string): Uint8Array {
+  return encoder.encode(text)
+}

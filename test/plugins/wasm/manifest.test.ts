@@ -1,0 +1,104 @@
+/** What a manifest must say, and that every mistake in it is told by its field. */
+import { describe, expect, test } from 'bun:test'
+import type { HookName } from '../../../src/hooks/hook.ts'
+import type { GuestShape, HookForm } from '../../../src/plugins/wasm/abi.ts'
+import { MANIFEST_BYTES_MAX, MANIFEST_ITEMS_MAX } from '../../../src/plugins/wasm/limits.ts'
+import { parseManifest } from '../../../src/plugins/wasm/manifest.ts'
+import { manifestOf } from '../../fixtures/wasm/kit.ts'
+
+function shapeOf(...hooks: readonly HookName[]): GuestShape {
+  const forms: readonly (readonly [HookName, HookForm])[] = hooks.map((hook) => [hook, 'direct'])
+  return { hooks: new Map(forms), initialize: false }
+}
+
+function parse(fields: Readonly<Record<string, unknown>>, ...hooks: readonly HookName[]) {
+  const bytes = new TextEncoder().encode(JSON.stringify(manifestOf(fields)))
+  return parseManifest(bytes, shapeOf(...hooks), 'p.wasm')
+}
+
+describe('parseManifest', () => {
+  test('fills in what may be left out', () => {
+    const manifest = parse({ hooks: [{ name: 'onClosed' }] }, 'onClosed')
+    expect(manifest).toMatchObject({
+      name: 'sample',
+      description: '',
+      authors: [],
+      requires: [],
+      metrics: [],
+      hooks: [{ name: 'onClosed', unit: 'message', messages: null }],
+    })
+  })
+
+  test('keeps units, messages, metrics and requirements', () => {
+    const manifest = parse(
+      {
+        hooks: [{ name: 'onTrafficFromServer', unit: 'reply', messages: ['DataRow'] }],
+        metrics: [{ name: 'm', type: 'histogram', help: 'h', labels: ['l'], buckets: [1, 2] }],
+        requires: [{ name: 'other', version: '1.2.0' }],
+      },
+      'onTrafficFromServer',
+    )
+    expect(manifest.hooks[0]).toEqual({
+      name: 'onTrafficFromServer',
+      unit: 'reply',
+      messages: ['DataRow'],
+    })
+    expect(manifest.metrics[0]).toMatchObject({ type: 'histogram', buckets: [1, 2] })
+    expect(manifest.requires).toEqual([{ name: 'other', version: '1.2.0' }])
+  })
+
+  const traffic = { name: 'onTrafficFromClient' }
+  const refused: readonly (readonly [string, Readonly<Record<string, unknown>>, string])[] = [
+    ['another ABI', { abi: 2 }, 'abi: must be 1'],
+    ['no name', { name: undefined }, 'name: '],
+    ['a name with a slash', { name: 'a/b' }, 'name: must be letters'],
+    ['no version', { version: '' }, 'version: '],
+    ['no hooks', { hooks: undefined }, 'hooks: '],
+    ['an unknown key', { hook: [] }, 'Unrecognized key: "hook"'],
+    ['an unknown hook', { hooks: [{ name: 'onTrafic' }] }, 'hooks[0].name: no hook is called'],
+    ['the reserved hook', { hooks: [{ name: 'onHook' }] }, 'hooks[0].name: onHook is never called'],
+    ['an unknown unit', { hooks: [{ ...traffic, unit: 'row' }] }, 'hooks[0].unit: '],
+    [
+      'a reply from a client',
+      { hooks: [{ ...traffic, unit: 'reply' }] },
+      'hooks[0].unit: there are',
+    ],
+    ['a unit without traffic', { hooks: [{ name: 'onClosed', unit: 'batch' }] }, 'hooks[0]: unit'],
+    ['messages without traffic', { hooks: [{ name: 'onRun', messages: ['Query'] }] }, 'hooks[0]: '],
+    ['an empty list of messages', { hooks: [{ ...traffic, messages: [] }] }, 'hooks[0].messages: '],
+    ['a hook listed twice', { hooks: [traffic, traffic] }, 'hooks: onTrafficFromClient is listed'],
+    [
+      'a hook not exported',
+      { hooks: [{ name: 'onRun' }] },
+      'hooks: onRun is listed, but no on_run',
+    ],
+    [
+      'a hook not listed',
+      { hooks: [] },
+      'hooks: on_traffic_from_client is exported, but onTrafficFromClient is not listed',
+    ],
+    ['an unknown type of metric', { metrics: [{ name: 'm', type: 'sum' }] }, 'metrics[0].type: '],
+    ['a requirement without version', { requires: [{ name: 'x' }] }, 'requires[0].version: '],
+    ['too long a list', { tags: Array(MANIFEST_ITEMS_MAX + 1).fill('x') }, 'tags: '],
+    [
+      'a config of another type',
+      { hooks: [traffic], config: { type: 'array' } },
+      'config: its type',
+    ],
+    ['an ignored keyword', { hooks: [traffic], config: { anyOf: [] } }, 'config uses anyOf'],
+  ]
+  for (const [what, fields, sentence] of refused) {
+    test(`refuses ${what}, naming the field`, () => {
+      expect(() => parse(fields, 'onTrafficFromClient')).toThrow(`p.wasm: manifest: ${sentence}`)
+    })
+  }
+
+  test('refuses what is no JSON, no object, or too large', () => {
+    const refuse = (text: string) => () =>
+      parseManifest(new TextEncoder().encode(text), shapeOf(), 'p.wasm')
+    expect(refuse('')).toThrow('describe must output JSON')
+    expect(refuse('{')).toThrow('describe must output JSON')
+    expect(refuse('[]')).toThrow('p.wasm: manifest: ')
+    expect(refuse(' '.repeat(MANIFEST_BYTES_MAX + 1))).toThrow(`at most ${MANIFEST_BYTES_MAX}`)
+  })
+})

@@ -1,0 +1,103 @@
+/** What is kept for plugins, until when, and where it ends. */
+import { describe, expect, test } from 'bun:test'
+import { SESSION_BYTES_MAX, SESSION_KEYS_MAX } from '../../../src/plugins/wasm/limits.ts'
+import {
+  PluginStore,
+  PluginStores,
+  type SessionMemory,
+  sessionGet,
+  sessionSet,
+} from '../../../src/plugins/wasm/store.ts'
+
+const bytes = (length: number) => new Uint8Array(length)
+
+describe('a plugin store', () => {
+  test('keeps a value until it is replaced or deleted', () => {
+    const store = new PluginStore()
+    expect(store.get('a')).toBeUndefined()
+    expect(store.set('a', bytes(1), 0)).toBe(true)
+    expect(store.set('a', bytes(2), 0)).toBe(true)
+    expect(store.get('a')).toHaveLength(2)
+    expect(store.delete('a')).toBe(true)
+    expect(store.delete('a')).toBe(false)
+    expect(store.get('a')).toBeUndefined()
+  })
+
+  test('forgets a value when its time is over', () => {
+    let now = 1000
+    const store = new PluginStore(undefined, () => now)
+    store.set('a', bytes(1), 50)
+    now = 1049
+    expect(store.get('a')).toHaveLength(1)
+    now = 1050
+    expect(store.get('a')).toBeUndefined()
+    store.set('a', bytes(1), 50)
+    now = 2000
+    expect(store.delete('a')).toBe(false)
+  })
+
+  test('refuses what goes over its bytes or keys, and keeps what it has', () => {
+    const store = new PluginStore({ bytesMax: 20, keysMax: 2 })
+    expect(store.set('a', bytes(18), 0)).toBe(true)
+    expect(store.set('b', bytes(1), 0)).toBe(false)
+    expect(store.set('a', bytes(19), 0)).toBe(false)
+    expect(store.get('a')).toHaveLength(18)
+    expect(store.set('a', bytes(2), 0)).toBe(true)
+    expect(store.set('b', bytes(2), 0)).toBe(true)
+    expect(store.set('c', bytes(0), 0)).toBe(false)
+    store.delete('b')
+    expect(store.set('c', bytes(0), 0)).toBe(true)
+  })
+
+  test('makes room of what has expired, searching once a second at most', () => {
+    let now = 0
+    const store = new PluginStore({ bytesMax: 1000, keysMax: 1 }, () => now)
+    store.set('a', bytes(1), 10)
+    expect(store.set('b', bytes(1), 0)).toBe(false)
+    now = 20
+    expect(store.set('b', bytes(1), 0)).toBe(false)
+    now = 1000
+    expect(store.set('b', bytes(1), 0)).toBe(true)
+    expect(store.get('a')).toBeUndefined()
+  })
+
+  test('is one for each name', () => {
+    const stores = new PluginStores()
+    stores.of('one').set('a', bytes(1), 0)
+    expect(stores.of('one').get('a')).toHaveLength(1)
+    expect(stores.of('two').get('a')).toBeUndefined()
+  })
+})
+
+describe('the memory of a session', () => {
+  test('is written under the own name and read from any', () => {
+    const memory: SessionMemory = new Map()
+    expect(sessionSet(memory, 'one', 'k', bytes(3))).toBe(true)
+    expect(sessionGet(memory, 'one', 'k')).toHaveLength(3)
+    expect(sessionGet(memory, 'two', 'k')).toBeUndefined()
+    expect(sessionGet(memory, 'two', 'one/k')).toHaveLength(3)
+    expect(sessionGet(memory, 'two', 'three/k')).toBeUndefined()
+  })
+
+  test('reads an own key with a slash before that of another', () => {
+    const memory: SessionMemory = new Map()
+    sessionSet(memory, 'one', 'two/k', bytes(1))
+    sessionSet(memory, 'two', 'k', bytes(2))
+    expect(sessionGet(memory, 'one', 'two/k')).toHaveLength(1)
+    expect(sessionGet(memory, 'three', 'two/k')).toHaveLength(2)
+  })
+
+  test('has a budget for each plugin', () => {
+    const memory: SessionMemory = new Map()
+    expect(sessionSet(memory, 'one', 'k', bytes(SESSION_BYTES_MAX))).toBe(false)
+    expect(memory.size).toBe(0)
+    expect(sessionSet(memory, 'one', 'k', bytes(SESSION_BYTES_MAX - 2))).toBe(true)
+    expect(sessionSet(memory, 'one', 'l', bytes(0))).toBe(false)
+    expect(sessionSet(memory, 'one', 'k', bytes(0))).toBe(true)
+    for (let key = 1; key < SESSION_KEYS_MAX; key++) {
+      expect(sessionSet(memory, 'one', `k${key}`, bytes(0))).toBe(true)
+    }
+    expect(sessionSet(memory, 'one', 'more', bytes(0))).toBe(false)
+    expect(sessionSet(memory, 'two', 'k', bytes(1))).toBe(true)
+  })
+})
