@@ -1,0 +1,90 @@
+/** `postern run`: the gateway itself, from files or from flags alone. */
+import { GatewayError } from '../base/errors.ts'
+import { configFromFlags, parsePluginFlag } from '../config/flags.ts'
+import { type LoadedConfig, loadConfig } from '../config/load.ts'
+import { Gateway } from '../gateway.ts'
+import { readFlags } from './flags.ts'
+import type { Io, ProcessIo } from './io.ts'
+
+const LISTEN_DEFAULT = '127.0.0.1:15432'
+/** The signals on which GatewayD stops too, with the words that plugins are told. */
+const STOP_SIGNALS = {
+  SIGINT: 'interrupt',
+  SIGTERM: 'terminated',
+  SIGHUP: 'hangup',
+  SIGQUIT: 'quit',
+} as const
+
+const OPTIONS = {
+  config: { type: 'string', short: 'c' },
+  'plugin-config': { type: 'string', short: 'p' },
+  upstream: { type: 'string' },
+  listen: { type: 'string' },
+  metrics: { type: 'string' },
+  protocol: { type: 'string' },
+  plugin: { type: 'string', multiple: true },
+  dev: { type: 'boolean', default: false },
+  check: { type: 'boolean', default: false },
+  // Flags of GatewayD, accepted so that its command lines work; nothing is ever reported.
+  lint: { type: 'boolean' },
+  tracing: { type: 'boolean' },
+  'collector-url': { type: 'string' },
+  sentry: { type: 'boolean' },
+  'usage-report': { type: 'boolean' },
+} as const
+
+type Flags = ReturnType<typeof runFlags>
+
+function runFlags(argv: readonly string[]) {
+  return readFlags(argv.flatMap(plainFlag), OPTIONS).values
+}
+
+/** GatewayD's booleans may be written `--dev=false`, which parseArgs does not know. */
+function plainFlag(arg: string): readonly string[] {
+  const [, name, value] = /^--(lint|tracing|sentry|usage-report|dev)=(.*)$/.exec(arg) ?? []
+  if (name === undefined) return [arg]
+  return /^(1|t|true)$/i.test(value ?? '') ? [`--${name}`] : []
+}
+
+function loadedBy(flags: Flags, io: Io): LoadedConfig {
+  const onlyWithout = ['listen', 'metrics', 'protocol', 'plugin'] as const
+  if (flags.upstream === undefined) {
+    const stray = onlyWithout.find((name) => flags[name] !== undefined)
+    if (stray !== undefined) {
+      throw new GatewayError('USAGE', `--${stray} goes with --upstream, for a run without files`)
+    }
+    const { config: configPath, 'plugin-config': pluginsPath } = flags
+    return loadConfig({ configPath, pluginsPath, env: io.env })
+  }
+  if (flags.config !== undefined || flags['plugin-config'] !== undefined) {
+    throw new GatewayError('USAGE', 'either --upstream or files (-c, -p), not both')
+  }
+  const overrides = { ...(flags.protocol && { 'servers.default.protocol': flags.protocol }) }
+  return configFromFlags({
+    upstream: flags.upstream,
+    listen: flags.listen ?? LISTEN_DEFAULT,
+    metrics: flags.metrics,
+    plugins: (flags.plugin ?? []).map(parsePluginFlag),
+    env: io.env,
+    overrides,
+  })
+}
+
+/** Runs until a signal, or to the end of `--check`; returns the exit status. */
+export async function run(argv: string[], io: ProcessIo): Promise<number> {
+  const flags = runFlags(argv)
+  const gateway = new Gateway({ loaded: loadedBy(flags, io), dev: flags.dev, env: io.env })
+  if (flags.check) {
+    await gateway.check()
+    io.out('everything loads and every plugin that must start does')
+    return 0
+  }
+  const signalled = new Promise<NodeJS.Signals>((resolve) => {
+    io.onSignal(Object.keys(STOP_SIGNALS) as NodeJS.Signals[], resolve)
+  })
+  await gateway.start()
+  const signal = await signalled
+  gateway.log.info({ signal }, 'stopping')
+  await gateway.stop(STOP_SIGNALS[signal as keyof typeof STOP_SIGNALS])
+  return 0
+}

@@ -1,0 +1,107 @@
+import { afterEach, beforeEach, expect, test } from 'bun:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startControl } from '../../src/admin/control.ts'
+import { openRunFolder } from '../../src/admin/run-folder.ts'
+import { ageText, bytesText, status, statusText } from '../../src/cli/status.ts'
+import { PLUGINS, STATUS } from '../admin/reports.ts'
+import { record, thrownBy } from './recorder.ts'
+
+let home = ''
+beforeEach(() => {
+  home = mkdtempSync(join(tmpdir(), 'status-'))
+})
+afterEach(() => rmSync(home, { recursive: true, force: true }))
+
+const env = () => ({ XDG_RUNTIME_DIR: home, TMPDIR: home })
+
+async function startGateway() {
+  const folder = openRunFolder(env())
+  const control = await startControl(folder, { status: () => STATUS, plugins: () => PLUGINS })
+  return {
+    socket: folder.controlSocket,
+    stop: async () => {
+      await control.stop()
+      folder.close()
+    },
+  }
+}
+
+test('the running gateway is found and shown', async () => {
+  const gateway = await startGateway()
+  const io = record(env())
+  expect(await status([], io)).toBe(0)
+  expect(io.written.join('\n')).toBe(statusText(STATUS, false))
+  await gateway.stop()
+})
+
+test('scripts get the whole report as JSON, from the socket they name', async () => {
+  const gateway = await startGateway()
+  const io = record({})
+  await status(['--json', '--socket', gateway.socket], io)
+  expect(JSON.parse(io.written.join(''))).toEqual(STATUS)
+  await gateway.stop()
+})
+
+test('the report for people has listeners, upstreams, sessions, bytes and plugins', () => {
+  const text = statusText(STATUS, false)
+  expect(text).toStartWith('postern 1.2.3, process 4711, up 1d 2h, generation 1: ready\n')
+  expect(text).toMatch(/^default +127\.0\.0\.1:15432 +postgres +3 +10000$/m)
+  expect(text).toMatch(/^default +reads +replica:5432 +no +connection refused$/m)
+  expect(text).toMatch(/^default +spare +spare:5432 +not tried$/m)
+  expect(text).toContain('sessions    3 open, 12345 so far, 1 refused\n')
+  expect(text).toContain('to clients  5.00 GB received, 5.00 MB sent on\n')
+  expect(text).toContain('plugins     1 of 2 ready\n')
+  expect(text).toEndWith('metrics     http://127.0.0.1:9090')
+  expect(text).not.toContain('\u001b')
+  expect(Bun.stripANSI(statusText(STATUS, true))).toBe(text)
+})
+
+test('a gateway without plugins and metrics says so', () => {
+  const text = statusText({ ...STATUS, plugins: { total: 0, ready: 0 }, metricsAddress: '' }, false)
+  expect(text).toContain('plugins     none\n')
+  expect(text).toContain('metrics     not served')
+})
+
+test('a socket that is not there is an error', async () => {
+  const asked = status(['--socket', join(home, 'no.sock')], record(env()))
+  expect(await thrownBy(asked)).toMatchObject({ code: 'CONTROL_UNREACHABLE' })
+})
+
+test('an answer of an unknown shape is an error that says so', async () => {
+  const socket = join(home, 's')
+  const server = Bun.serve({ unix: socket, fetch: () => Response.json({ version: 7 }) })
+  expect(await thrownBy(status(['--socket', socket], record()))).toMatchObject({
+    code: 'CONTROL_UNREACHABLE',
+    message: expect.stringContaining('status.sessions is no object'),
+  })
+  await server.stop(true)
+})
+
+test('an unknown flag is refused', async () => {
+  expect(await thrownBy(status(['--sockt', 'x'], record()))).toMatchObject({ code: 'USAGE' })
+})
+
+test.each([
+  [0, '0 B'],
+  [999, '999 B'],
+  [1000, '1.00 kB'],
+  [9_996, '10.0 kB'],
+  [123_456, '123 kB'],
+  [999_600, '1.00 MB'],
+  [5e15, '5.00 PB'],
+  [5e18, '5000 PB'],
+])('%d bytes are %s', (bytes, text) => {
+  expect(bytesText(bytes)).toBe(text)
+})
+
+test.each([
+  [0, '0s'],
+  [59.9, '59s'],
+  [60, '1m 0s'],
+  [3661, '1h 1m'],
+  [90_000, '1d 1h'],
+])('%d seconds are %s', (seconds, text) => {
+  expect(ageText(seconds)).toBe(text)
+})
