@@ -1,0 +1,205 @@
+/** Turns raw rows into medians, ratios and a judgement against the targets. Pure. */
+import type { TargetName } from './targets.ts'
+
+export interface Row {
+  readonly round: number
+  readonly cell: string
+  readonly unit: string
+  readonly target: TargetName
+  readonly count: number
+  readonly perSecond: number
+  /** Microseconds of processor for one unit; null for the database itself. */
+  readonly microsEach: number | null
+  /** Why there is no figure, or null. */
+  readonly error: string | null
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((one, other) => one - other)
+  const middle = sorted.length / 2
+  const low = sorted[Math.ceil(middle) - 1]
+  const high = sorted[Math.floor(middle)]
+  if (low === undefined || high === undefined) throw new Error('the median of nothing')
+  return (low + high) / 2
+}
+
+export function geometricMean(values: readonly number[]): number {
+  if (values.length === 0) throw new Error('the geometric mean of nothing')
+  return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length)
+}
+
+type Figure = 'perSecond' | 'microsEach'
+
+/** The median over the rounds, or null where any round has failed or has no figure. */
+export function figureOf(
+  rows: readonly Row[],
+  cell: string,
+  target: TargetName,
+  figure: Figure,
+): number | null {
+  const values = rows
+    .filter((row) => row.cell === cell && row.target === target)
+    .map((row) => (row.error === null ? row[figure] : null))
+    .filter((value, _, all) => value !== null && !all.includes(null))
+  const numbers = values.filter((value) => value !== null)
+  return numbers.length === 0 ? null : median(numbers)
+}
+
+/**
+ * How `target` compares with `other` in a cell: the median of the ratios within each round, so
+ * that a machine that grows slower from round to round does not count for or against anyone.
+ */
+export function ratioOf(
+  rows: readonly Row[],
+  cell: string,
+  [target, other]: readonly [TargetName, TargetName],
+  figure: Figure,
+): number | null {
+  const ratios: number[] = []
+  for (const row of rows) {
+    if (row.cell !== cell || row.target !== target) continue
+    const peer = rows.find(
+      (one) => one.cell === cell && one.target === other && one.round === row.round,
+    )
+    if (row.error !== null || (peer !== undefined && peer.error !== null)) return null
+    const mine = row[figure]
+    const theirs = peer?.[figure] ?? null
+    if (mine !== null && theirs !== null && theirs > 0) ratios.push(mine / theirs)
+  }
+  return ratios.length === 0 ? null : median(ratios)
+}
+
+/** A bound on how one target compares with another, over all cells and in the worst of them. */
+export interface Goal {
+  readonly title: string
+  readonly pair: readonly [TargetName, TargetName]
+  readonly figure: Figure
+  /** `atLeast` for throughput, `atMost` for cost. */
+  readonly bound: 'atLeast' | 'atMost'
+  readonly mean: number
+  /** Null: shown, not judged. */
+  readonly worst: number | null
+}
+
+export const GOALS: readonly Goal[] = [
+  {
+    title: 'throughput, postern / haproxy',
+    pair: ['postern', 'haproxy'],
+    figure: 'perSecond',
+    bound: 'atLeast',
+    mean: 0.97,
+    worst: 0.9,
+  },
+  {
+    title: 'processor a unit, postern / haproxy',
+    pair: ['postern', 'haproxy'],
+    figure: 'microsEach',
+    bound: 'atMost',
+    mean: 1.05,
+    worst: 1.15,
+  },
+  {
+    title: 'throughput, wasm / postern',
+    pair: ['wasm', 'postern'],
+    figure: 'perSecond',
+    bound: 'atLeast',
+    mean: 0.9,
+    worst: null,
+  },
+]
+
+export interface Judgement {
+  readonly goal: Goal
+  readonly mean: number
+  readonly worst: { readonly cell: string; readonly ratio: number }
+  readonly isMet: boolean
+}
+
+/** Null where the rows hold no such pair; a cell that failed is a goal not met. */
+export function judge(rows: readonly Row[], goal: Goal): Judgement | null {
+  const [target, other] = goal.pair
+  const cells = cellsOfRows(rows)
+  const hasFailed = rows.some(
+    (row) => row.error !== null && (row.target === target || row.target === other),
+  )
+  const ratios = cells.flatMap((cell) => {
+    const ratio = ratioOf(rows, cell, goal.pair, goal.figure)
+    return ratio === null ? [] : [{ cell, ratio }]
+  })
+  const isWorse = (one: number, than: number): boolean =>
+    goal.bound === 'atLeast' ? one < than : one > than
+  const [first, ...rest] = ratios
+  if (first === undefined) return null
+  const mean = geometricMean(ratios.map(({ ratio }) => ratio))
+  const worst = rest.reduce((sofar, one) => (isWorse(one.ratio, sofar.ratio) ? one : sofar), first)
+  const isWorstMet = goal.worst === null || !isWorse(worst.ratio, goal.worst)
+  return { goal, mean, worst, isMet: !hasFailed && !isWorse(mean, goal.mean) && isWorstMet }
+}
+
+export function cellsOfRows(rows: readonly Row[]): string[] {
+  return [...new Set(rows.map(({ cell }) => cell))]
+}
+
+/** One line, such as `met: throughput, … geometric mean 0.98 (at least 0.97), worst 0.93 …`. */
+export function judgementLine({ goal, mean, worst, isMet }: Judgement): string {
+  const words = goal.bound === 'atLeast' ? 'at least' : 'at most'
+  const limit = goal.worst === null ? '' : ` (${words} ${goal.worst.toFixed(2)})`
+  return (
+    `${isMet ? 'met' : 'NOT MET'}: ${goal.title}: geometric mean ${mean.toFixed(3)} ` +
+    `(${words} ${goal.mean.toFixed(2)}), worst ${worst.ratio.toFixed(3)} in ${worst.cell}${limit}`
+  )
+}
+
+/** The two tables for people: throughput, and what it costs the processor. */
+export function tables(rows: readonly Row[], targets: readonly TargetName[]): string {
+  const proxies = targets.filter((target) => target !== 'direct')
+  const throughput = [
+    ['a second', ...targets.flatMap((target) => [target, ...ratioTitles(target)])],
+    ...cellsOfRows(rows).map((cell) => [
+      cell,
+      ...targets.flatMap((target) => [
+        shown(figureOf(rows, cell, target, 'perSecond'), 0),
+        ...ratioBases(target).map((base) =>
+          shown(ratioOf(rows, cell, [target, base], 'perSecond'), 3),
+        ),
+      ]),
+    ]),
+  ]
+  const cost = [
+    ['processor µs', ...proxies.flatMap((target) => [target, ...costTitles(target)])],
+    ...cellsOfRows(rows).map((cell) => [
+      `${cell}, a ${rows.find((row) => row.cell === cell)?.unit ?? ''}`,
+      ...proxies.flatMap((target) => [
+        shown(figureOf(rows, cell, target, 'microsEach'), 1),
+        ...costTitles(target).map(() =>
+          shown(ratioOf(rows, cell, [target, 'haproxy'], 'microsEach'), 3),
+        ),
+      ]),
+    ]),
+  ]
+  return `${aligned(throughput)}\n\n${aligned(cost)}`
+}
+
+/** What a target's throughput is divided by, beside the figure itself. */
+function ratioBases(target: TargetName): TargetName[] {
+  if (target === 'direct') return []
+  return target === 'haproxy' ? ['direct'] : ['direct', 'haproxy']
+}
+
+const ratioTitles = (target: TargetName): string[] =>
+  ratioBases(target).map((base) => (base === 'direct' ? '/dir' : '/hap'))
+const costTitles = (target: TargetName): string[] => (target === 'haproxy' ? [] : ['/hap'])
+
+function shown(value: number | null, digits: number): string {
+  return value === null ? '-' : value.toFixed(digits)
+}
+
+/** Columns as wide as their widest cell: the first to the left, figures to the right. */
+export function aligned(lines: readonly (readonly string[])[]): string {
+  const widths = (lines[0] ?? []).map((_, column) =>
+    Math.max(...lines.map((line) => line[column]?.length ?? 0)),
+  )
+  const pad = (cell: string, column: number): string =>
+    column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)
+  return lines.map((line) => line.map(pad).join('  ').trimEnd()).join('\n')
+}

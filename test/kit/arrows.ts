@@ -1,0 +1,34 @@
+/** Which folder of src may import which: the arrows of src/README.md, as a table. */
+
+const LEAVES = ['hooks', 'upstream', 'protocols', 'metrics', 'config'] as const
+const TRUNKS = ['tcp', 'plugins', 'policy', 'admin'] as const
+
+/** What each part may import, beside itself. A part not named here may import nothing of ours. */
+const ARROWS: Readonly<Record<string, readonly string[]>> = {
+  base: [],
+  ...Object.fromEntries(LEAVES.map((leaf) => [leaf, ['base']])),
+  ...Object.fromEntries(TRUNKS.map((trunk) => [trunk, ['base', ...LEAVES]])),
+  catalog: ['base', ...LEAVES, 'plugins'],
+  generation: ['base', ...LEAVES, ...TRUNKS],
+  gateway: ['base', ...LEAVES, ...TRUNKS, 'generation'],
+  cli: ['base', ...LEAVES, ...TRUNKS, 'catalog', 'generation', 'gateway'],
+  main: ['base', 'cli'],
+}
+
+/** Why `from` may not import `to`, both paths from the root; null where it may. */
+export function arrowFault(from: string, to: string): string | null {
+  if (!from.startsWith('src/')) return null
+  if (!to.startsWith('src/')) return 'src imports nothing of ours from outside src'
+  const part = partOf(from)
+  const wanted = partOf(to)
+  if (part === wanted) return null
+  const allowed = ARROWS[part]
+  if (allowed === undefined) return `${part} has no place in the arrows: give it one`
+  if (allowed.includes(wanted)) return null
+  return `${part} may import ${allowed.join(', ') || 'nothing of ours'}, and not ${wanted}`
+}
+
+/** `src/tcp/pump.ts` is of tcp; `src/gateway.ts` of gateway. */
+function partOf(path: string): string {
+  return (path.split('/')[1] ?? '').replace(/\.ts$/, '')
+}

@@ -1,0 +1,155 @@
+/** A listener in this process, with steps written in the test: the data path without plugins. */
+import { pino } from 'pino'
+import { parseAddress } from '../../src/base/address.ts'
+import type { ChainStep } from '../../src/hooks/chain.ts'
+import type { ObserverDesk } from '../../src/hooks/observers.ts'
+import type { SessionFacts, Unit } from '../../src/hooks/step.ts'
+import { CONTINUE, type OpeningVerdict, type TrafficVerdict } from '../../src/hooks/verdict.ts'
+import { POSTGRES } from '../../src/protocols/postgres/postgres.ts'
+import type { Budget, Protocol, Wanted } from '../../src/protocols/protocol.ts'
+import { type Account, newAccount } from '../../src/tcp/account.ts'
+import { Listener } from '../../src/tcp/listener.ts'
+import { createBalancer } from '../../src/upstream/balancer.ts'
+import { Upstream } from '../../src/upstream/upstream.ts'
+
+export interface FakeStep {
+  readonly decide: (
+    bytes: Uint8Array,
+    session: SessionFacts,
+  ) => TrafficVerdict | Promise<TrafficVerdict>
+  readonly unit?: Unit
+  readonly onFailure?: 'open' | 'closed'
+  /** Message names; left out: all. */
+  readonly messages?: readonly string[]
+}
+
+export interface ServiceOptions {
+  /** Port of the server on 127.0.0.1; more make the blocks `writes`, `reads1`, … */
+  readonly upstreams: readonly number[]
+  readonly fromClient?: readonly FakeStep[]
+  readonly fromServer?: readonly FakeStep[]
+  readonly opening?: (session: SessionFacts) => OpeningVerdict | Promise<OpeningVerdict>
+  readonly observers?: ObserverDesk
+  readonly protocol?: Protocol
+  readonly sessionsMax?: number
+  readonly loginTimeoutMs?: number
+  readonly idleTimeoutMs?: number
+  readonly messageBytesMax?: number
+  readonly bufferedBytesMax?: number
+}
+
+export interface Service {
+  readonly port: number
+  readonly account: Account
+  readonly budget: Budget
+  /** What steps failed with, as `hook: cause`. */
+  readonly failures: string[]
+  readonly listener: Listener
+  stop(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** A step that lets everything pass, after a promise where `slowly`. */
+export function passing(slowly: boolean, unit: Unit = 'message'): FakeStep {
+  return { unit, decide: slowly ? async () => CONTINUE : () => CONTINUE }
+}
+
+export function startService(options: ServiceOptions): Service {
+  const protocol = options.protocol ?? POSTGRES
+  const account = newAccount()
+  const budget: Budget = { held: 0, heldMax: options.bufferedBytesMax ?? 2 ** 28, spent: 0 }
+  const failures: string[] = []
+  const upstreams = options.upstreams.map((port, index) => upstreamOn(port, index))
+  const listener = new Listener({
+    group: 'default',
+    address: { network: 'tcp', host: '127.0.0.1', port: 0 },
+    protocol,
+    hooks: {
+      opening: options.opening ?? null,
+      observers: options.observers ?? null,
+      fromClient: {
+        decides: 'onTrafficFromClient',
+        observes: 'onTrafficToServer',
+        edges: [],
+        observers: options.observers?.of('onTrafficToServer') ?? [],
+        keepsRequest: false,
+        ...direction(protocol, 'client', options.fromClient ?? [], options.observers),
+      },
+      fromServer: {
+        decides: 'onTrafficFromServer',
+        observes: 'onTrafficToClient',
+        edges: [],
+        observers: options.observers?.of('onTrafficToClient') ?? [],
+        keepsRequest: false,
+        ...direction(protocol, 'server', options.fromServer ?? [], options.observers),
+      },
+    },
+    balancer: createBalancer(upstreams, 'ROUND_ROBIN'),
+    limits: { messageBytesMax: options.messageBytesMax ?? 2 ** 24, budget },
+    sessionsMax: options.sessionsMax ?? 1000,
+    loginTimeoutMs: options.loginTimeoutMs ?? 60_000,
+    idleTimeoutMs: options.idleTimeoutMs ?? 0,
+    account,
+    log: pino({ level: 'silent' }),
+    stepFailed: (_plugin, hook, cause) => failures.push(`${hook}: ${cause}`),
+    denied: () => {},
+    upstreamFailed: () => {},
+  })
+  listener.start()
+  const port = Number(listener.address.split(':').at(-1))
+  const stop = (): Promise<void> => listener.drain(0)
+  return { port, account, budget, failures, listener, stop, [Symbol.asyncDispose]: stop }
+}
+
+function upstreamOn(port: number, index: number): Upstream {
+  return new Upstream({
+    group: 'default',
+    block: index === 0 ? 'writes' : `reads${index}`,
+    address: parseAddress(`127.0.0.1:${port}`, 'tcp')!,
+    dialTimeoutMs: 5000,
+    retries: 0,
+    backoffMs: 10,
+    backoffMultiplier: 2,
+    disableBackoffCaps: false,
+    tcpKeepAliveMs: null,
+  })
+}
+
+const UNITS: readonly Unit[] = ['message', 'batch', 'reply']
+
+function direction(
+  protocol: Protocol,
+  from: 'client' | 'server',
+  fakes: readonly FakeStep[],
+  observers: ObserverDesk | undefined,
+): { steps: ChainStep[]; wanted: Wanted } {
+  const steps = fakes.map((fake, index) => ({
+    plugin: `step${index}`,
+    onFailure: fake.onFailure ?? 'open',
+    unit: fake.unit ?? 'message',
+    tags: fake.messages === undefined ? null : tagsOf(protocol, from, fake.messages),
+    step: {
+      decide: (session: SessionFacts, bytes: Uint8Array) => fake.decide(bytes, session),
+    },
+  }))
+  if (steps.length === 0 && observers === undefined) {
+    return { steps, wanted: { cut: 'message', tags: null } }
+  }
+  const union = new Uint8Array(256)
+  for (const { tags } of steps) {
+    for (let tag = 0; tag < 256; tag++) union[tag]! |= tags === null ? 1 : tags[tag]!
+  }
+  if (observers !== undefined) union.fill(1)
+  const widest = Math.max(0, ...steps.map(({ unit }) => UNITS.indexOf(unit)))
+  return { steps, wanted: { cut: UNITS[widest]!, tags: union } }
+}
+
+function tagsOf(
+  protocol: Protocol,
+  from: 'client' | 'server',
+  names: readonly string[],
+): Uint8Array {
+  const tags = new Uint8Array(256)
+  for (const name of names) tags[protocol.tag(from, name)!] = 1
+  return tags
+}
