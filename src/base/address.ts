@@ -33,3 +33,19 @@ export function hostPort(host: string | undefined, port: number | undefined): st
 export function addressText(address: Address): string {
   return address.network === 'unix' ? address.path : hostPort(address.host || '*', address.port)
 }
+
+/** What of a socket its addresses are read from; a Unix socket has none. */
+interface SocketAddresses {
+  readonly localAddress?: string | undefined
+  readonly localPort?: number | undefined
+  readonly remoteAddress?: string | undefined
+  readonly remotePort?: number | undefined
+}
+
+/** Both ends of a connection as `ip:port`, "" where there is none. */
+export function addressesOf(socket: SocketAddresses): { local: string; remote: string } {
+  return {
+    local: hostPort(socket.localAddress, socket.localPort),
+    remote: hostPort(socket.remoteAddress, socket.remotePort),
+  }
+}

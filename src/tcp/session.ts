@@ -3,7 +3,7 @@
  * two pumps, and an orderly end.
  */
 import type { Socket } from 'bun'
-import { hostPort } from '../base/address.ts'
+import { addressesOf } from '../base/address.ts'
 import type { ObserverLine } from '../hooks/observers.ts'
 import type { AddressPair, SessionFacts } from '../hooks/step.ts'
 import type { OpeningVerdict, Refusal } from '../hooks/verdict.ts'
@@ -91,18 +91,12 @@ export class Session implements PumpOwner, SessionFacts {
     return this.#around.account
   }
   get client(): AddressPair {
-    this.#clientPair ??= {
-      local: hostPort(this.#client.localAddress, this.#client.localPort),
-      remote: hostPort(this.#client.remoteAddress, this.#client.remotePort),
-    }
+    this.#clientPair ??= addressesOf(this.#client)
     return this.#clientPair
   }
   get server(): AddressPair {
     if (this.#server === null) return NO_ADDRESSES
-    this.#serverPair ??= {
-      local: hostPort(this.#server.localAddress, this.#server.localPort),
-      remote: hostPort(this.#server.remoteAddress, this.#server.remotePort),
-    }
+    this.#serverPair ??= addressesOf(this.#server)
     return this.#serverPair
   }
   get group(): string {
@@ -309,10 +303,12 @@ export class Session implements PumpOwner, SessionFacts {
   cancel(request: Uint8Array): void {
     this.#around.account.cancelRequests += 1
     const target = this.#around.cancelTargets.get(this.#around.protocol.cancelTarget(request))
-    if (target === undefined || this.#state !== 'running') return this.close(null)
+    // A client that is refused, because there are too many, may still cancel what another does.
+    const connected = this.#state === 'running'
+    if (target === undefined || !(connected || this.#state === 'refusing')) return this.close(null)
     const sent = request.slice()
     this.#state = 'cancelling'
-    if (target !== this.#upstream) this.#redial(target)
+    if (target !== this.#upstream || !connected) this.#redial(target)
     this.#serverOutlet.write(sent)
   }
 
