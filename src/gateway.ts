@@ -45,7 +45,7 @@ export class Gateway {
   /** Loads everything and starts the plugins, then takes it down: nothing listens or is dialled. */
   async check(): Promise<void> {
     try {
-      await this.#build()
+      await this.#build({ everyPlugin: true })
     } finally {
       await this.stop()
     }
@@ -54,7 +54,7 @@ export class Gateway {
   /** Resolves when clients can connect; throws a GatewayError, with everything taken down. */
   async start(): Promise<void> {
     try {
-      await this.#build()
+      await this.#build({ everyPlugin: false })
       await this.#serve()
     } catch (thrown) {
       await this.stop()
@@ -62,15 +62,12 @@ export class Gateway {
     }
   }
 
-  async #build(): Promise<void> {
+  async #build({ everyPlugin }: { readonly everyPlugin: boolean }): Promise<void> {
     const { loaded, dev, env } = this.#options
     for (const notice of loaded.notices) this.log.warn(notice)
-    this.#generation = await buildGeneration(loaded, {
-      log: this.log,
-      meter: this.#meter,
-      dev,
-      runFolder: () => this.#folder(env).path,
-    })
+    const runFolder = (): string => this.#folder(env).path
+    const surroundings = { log: this.log, meter: this.#meter, dev, runFolder }
+    this.#generation = await buildGeneration(loaded, { surroundings, everyPlugin })
   }
 
   #folder(env: GatewayOptions['env']): RunFolder {

@@ -4,7 +4,7 @@
  */
 import type { Logger } from 'pino'
 import { parseAddress } from './base/address.ts'
-import { GatewayError } from './base/errors.ts'
+import { GatewayError, sentenceOf } from './base/errors.ts'
 import { dottedKeys, withChanges } from './config/dotted.ts'
 import type { LoadedConfig } from './config/load.ts'
 import type { ClientConfig, Config, ServerConfig } from './config/schema.ts'
@@ -16,8 +16,9 @@ import { inOrder } from './hooks/order.ts'
 import { runSettings } from './hooks/settings.ts'
 import type { FromClientStep, FromServerStep, Unit } from './hooks/step.ts'
 import { HookTally } from './hooks/tally.ts'
-import type { PluginSurroundings } from './plugins/plugin.ts'
-import { PluginRegistry, runtimeOf } from './plugins/registry.ts'
+import type { Plugin, PluginSpec, PluginSurroundings } from './plugins/plugin.ts'
+import { PluginRegistry } from './plugins/registry.ts'
+import { specOf } from './plugins/spec.ts'
 import { POSTGRES } from './protocols/postgres/postgres.ts'
 import type { Budget, Protocol, Wanted } from './protocols/protocol.ts'
 import { RAW } from './protocols/raw.ts'
@@ -49,15 +50,21 @@ const PROTOCOLS: Readonly<Record<ServerConfig['protocol'], Protocol>> = {
   raw: RAW,
 }
 
+export interface BuildOptions {
+  readonly surroundings: PluginSurroundings
+  /** Every plugin that does not start is an error, not only the required ones; all are named. */
+  readonly everyPlugin: boolean
+}
+
 /** Builds everything and starts the plugins; nothing listens and nothing is dialled yet. */
 export async function buildGeneration(
   loaded: LoadedConfig,
-  surroundings: PluginSurroundings,
+  options: BuildOptions,
 ): Promise<Generation> {
-  const { log } = surroundings
+  const { log } = options.surroundings
   const registry = new PluginRegistry(log)
-  await startPlugins(registry, loaded, surroundings)
   try {
+    await startPlugins(registry, loaded, options)
     const tally = new HookTally(log)
     const desk = assembleDesk(registry, loaded, tally)
     const config = await settleConfig(registry, loaded, tally)
@@ -76,24 +83,23 @@ export async function buildGeneration(
 async function startPlugins(
   registry: PluginRegistry,
   loaded: LoadedConfig,
-  surroundings: PluginSurroundings,
+  { surroundings, everyPlugin }: BuildOptions,
 ): Promise<void> {
   const specs = loaded.plugins.plugins
     .filter((entry) => entry.enabled)
-    .map(({ timeout, startTimeout, ...entry }) => ({
-      ...entry,
-      runtime: entry.runtime ?? runtimeOf(entry.localPath),
-      timeoutMs: timeout,
-      startTimeoutMs: startTimeout,
-    }))
-  await registry.start(specs, async (spec) => {
+    .map((entry) => specOf(entry, loaded.plugins))
+  const make = async (spec: PluginSpec): Promise<Plugin> => {
     if (spec.runtime === 'wasm') {
       const { createWasmPlugin } = await import('./plugins/wasm/plugin.ts')
       return createWasmPlugin(spec, surroundings)
     }
     const { createGrpcPlugin } = await import('./plugins/grpc/plugin.ts')
     return createGrpcPlugin(spec, surroundings)
-  })
+  }
+  if (!everyPlugin) return registry.start(specs, make)
+  const failures = await registry.tryAll(specs, make)
+  if (failures.length === 0) return
+  throw new GatewayError('PLUGIN_FILE', failures.map(sentenceOf).join('\n'))
 }
 
 /** The steps of all ready plugins for one hook, in order. */

@@ -6,17 +6,16 @@ import { type LoadOptions, loadConfig } from '../config/load.ts'
 import type { PluginEntry } from '../config/plugin-schema.ts'
 import { createMeter } from '../metrics/meter.ts'
 import type { PluginManifest, PluginSpec } from '../plugins/plugin.ts'
-import { runtimeOf } from '../plugins/registry.ts'
+import { specOf } from '../plugins/spec.ts'
 import { checksumOf } from './checksum.ts'
 
 /** One report for each entry, also for those that are disabled or broken. */
 export async function readPluginFiles(options: LoadOptions): Promise<readonly PluginReport[]> {
-  const { plugins } = loadConfig(options).plugins
-  return Promise.all(plugins.map(reportOf))
+  const file = loadConfig(options).plugins
+  return Promise.all(file.plugins.map((entry) => reportOf(entry, specOf(entry, file))))
 }
 
-async function reportOf(entry: PluginEntry): Promise<PluginReport> {
-  const spec = specOf(entry)
+async function reportOf(entry: PluginEntry, spec: PluginSpec): Promise<PluginReport> {
   const report: PluginReport = {
     name: spec.name ?? '',
     runtime: spec.runtime,
@@ -55,15 +54,6 @@ function wrongChecksum({ checksum: pinned, localPath }: PluginSpec, found: strin
   if (pinned === found) return null
   if (pinned === null) return `no checksum; pin the file with checksum: ${found}`
   return `the checksum of ${localPath} is ${found}, not ${pinned}; was the file replaced?`
-}
-
-function specOf(entry: PluginEntry): PluginSpec {
-  return {
-    ...entry,
-    runtime: entry.runtime ?? runtimeOf(entry.localPath),
-    timeoutMs: entry.timeout,
-    startTimeoutMs: entry.startTimeout,
-  }
 }
 
 /** Starts the module alone in its sandbox, where it says what it is, and stops it. */

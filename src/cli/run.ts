@@ -76,7 +76,7 @@ export async function run(argv: string[], io: ProcessIo): Promise<number> {
   const gateway = new Gateway({ loaded: loadedBy(flags, io), dev: flags.dev, env: io.env })
   if (flags.check) {
     await gateway.check()
-    io.out('everything loads and every plugin that must start does')
+    io.out('everything loads, and every plugin starts')
     return 0
   }
   const signalled = new Promise<NodeJS.Signals>((resolve) => {

@@ -25,6 +25,8 @@ export interface PluginSpec {
   readonly onFailure: OnFailure
   readonly timeoutMs: number
   readonly startTimeoutMs: number
+  /** Longest result of a gRPC plugin, in bytes. */
+  readonly resultBytesMax: number
 }
 
 /** What the gateway hands to every plugin it makes. */

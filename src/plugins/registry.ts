@@ -48,22 +48,49 @@ export class PluginRegistry {
    */
   async start(specs: readonly PluginSpec[], make: PluginFactory): Promise<void> {
     for (const spec of specs) {
-      try {
-        await this.#startOne(spec, make)
-      } catch (thrown) {
-        const name = spec.name ?? spec.localPath
-        // Two plugins of one name are a mistake of the operator, whatever the entries say.
-        const mistaken = thrown instanceof GatewayError && thrown.code === 'PLUGIN_DUPLICATE'
-        if (!spec.required && !mistaken) {
-          const consequence = 'the gateway goes on without it'
-          this.#log.error({ plugin: name }, `${sentenceOf(thrown)} (${consequence})`)
-          continue
-        }
-        await this.stop()
-        if (mistaken) throw thrown
-        const cure = 'it is required, so the gateway does not start'
-        throw new GatewayError('PLUGIN_REQUIRED', `plugin "${name}": ${cure}`, { cause: thrown })
+      const failure = await this.#tried(spec, make)
+      if (failure === null) continue
+      if (failure.code !== 'PLUGIN_REQUIRED' && failure.code !== 'PLUGIN_DUPLICATE') {
+        this.#log.error(
+          { plugin: spec.name ?? spec.localPath },
+          `${sentenceOf(failure)} (the gateway goes on without it)`,
+        )
+        continue
       }
+      await this.stop()
+      throw failure
+    }
+  }
+
+  /** Starts every plugin, whatever becomes of the others; returns all failures. */
+  async tryAll(
+    specs: readonly PluginSpec[],
+    make: PluginFactory,
+  ): Promise<readonly GatewayError[]> {
+    const failures: GatewayError[] = []
+    for (const spec of specs) {
+      const failure = await this.#tried(spec, make)
+      if (failure !== null) failures.push(failure)
+    }
+    return failures
+  }
+
+  async #tried(spec: PluginSpec, make: PluginFactory): Promise<GatewayError | null> {
+    try {
+      await this.#startOne(spec, make)
+      return null
+    } catch (cause) {
+      const known = cause instanceof GatewayError ? cause : null
+      // Two plugins of one name are a mistake of the operator, whatever the entries say.
+      if (known !== null && (known.code === 'PLUGIN_DUPLICATE' || !spec.required)) return known
+      const name = `plugin "${spec.name ?? spec.localPath}"`
+      return spec.required
+        ? new GatewayError(
+            'PLUGIN_REQUIRED',
+            `${name}: it is required, so the gateway does not start`,
+            { cause },
+          )
+        : new GatewayError('PLUGIN_FILE', `${name} does not start`, { cause })
     }
   }
 

@@ -25,6 +25,7 @@ function spec(name: string | null, changes: Partial<PluginSpec> = {}): PluginSpe
     onFailure: 'open',
     timeoutMs: 1000,
     startTimeoutMs: 1000,
+    resultBytesMax: 2 ** 26,
     ...changes,
   }
 }
@@ -110,6 +111,17 @@ describe('plugins', () => {
     await expect(started).rejects.toThrow('two plugins are named "from-manifest"')
     expect(happened.slice(0, 3)).toEqual(['start from-manifest', 'start b', 'start from-manifest'])
     expect(happened.filter((each) => each.startsWith('stop')).length).toBeGreaterThanOrEqual(3)
+  })
+})
+
+describe('a trial of all plugins', () => {
+  test('goes on behind one that fails, and names every failure', async () => {
+    const { happened, make } = workshop(['bad', 'worse'])
+    const registry = new PluginRegistry(keptLog().log)
+    const specs = [spec('bad'), spec('good'), spec('worse', { required: true })]
+    const failures = await registry.tryAll(specs, make)
+    expect(failures.map(({ code }) => code)).toEqual(['PLUGIN_FILE', 'PLUGIN_REQUIRED'])
+    expect(happened).toEqual(['start bad', 'start good', 'start worse'])
   })
 })
 

@@ -23,9 +23,6 @@ import {
 import { type StdioData, StdioData_Channel, StdioDataSchema } from './wire/plugin/process_pb.ts'
 import { GatewayDPluginService } from './wire/plugin/v1/plugin_pb.ts'
 
-/** The largest result a plugin may send. */
-export const RESULT_BYTES_MAX = 64 * 1024 * 1024
-
 /** The largest length gRPC can frame: what we send is bounded elsewhere. */
 const REQUEST_BYTES_MAX = 2 ** 31 - 1
 
@@ -74,7 +71,7 @@ function targetOf(handshake: Handshake): string {
   return `dns:${host}:${address.port}`
 }
 
-function open(handshake: Handshake, identity: Identity): GrpcClient {
+function open(handshake: Handshake, identity: Identity, resultBytesMax: number): GrpcClient {
   const secrets = credentials.createSsl(
     Buffer.from(handshake.certificate),
     Buffer.from(identity.key),
@@ -85,7 +82,7 @@ function open(handshake: Handshake, identity: Identity): GrpcClient {
     'grpc.ssl_target_name_override': 'localhost',
     'grpc.default_authority': 'localhost',
     'grpc.max_send_message_length': REQUEST_BYTES_MAX,
-    'grpc.max_receive_message_length': RESULT_BYTES_MAX,
+    'grpc.max_receive_message_length': resultBytesMax,
     // A hook is told once: what may have reached the plugin is never sent again.
     'grpc.enable_retries': 0,
     'grpc.use_local_subchannel_pool': 1,
@@ -201,7 +198,11 @@ class Connection implements PluginClient {
   }
 }
 
-/** Makes a client; the connection is made by the first call. */
-export function connect(handshake: Handshake, identity: Identity): PluginClient {
-  return new Connection(open(handshake, identity))
+/** Makes a client; the connection is made by the first call. A longer result fails its call. */
+export function connect(
+  handshake: Handshake,
+  identity: Identity,
+  resultBytesMax: number,
+): PluginClient {
+  return new Connection(open(handshake, identity, resultBytesMax))
 }

@@ -251,7 +251,7 @@ async function start(
     signal.throwIfAborted()
     const handshake = await shakeHands(executable, launched, spec.startTimeoutMs)
     const cleanUp = (): Promise<void> => removeSockets(folder, handshake.address)
-    const client = connect(handshake, identity)
+    const client = connect(handshake, identity, spec.resultBytesMax)
     running = new RunningPlugin(request, executable.checksum, launched, client, cleanUp)
     request.log.debug({ plugin: request.plugin, pid: running.pid }, 'shaken hands with the plugin')
     const draining = running.drain()

@@ -4,13 +4,15 @@ import { join } from 'node:path'
 import { type Server, ServerCredentials } from '@grpc/grpc-js'
 import { GatewayError } from '../../../src/base/errors.ts'
 import { type Identity, makeIdentity } from '../../../src/plugins/grpc/cert.ts'
-import { connect, type PluginClient, RESULT_BYTES_MAX } from '../../../src/plugins/grpc/client.ts'
+import { connect, type PluginClient } from '../../../src/plugins/grpc/client.ts'
 import type { Address } from '../../../src/plugins/grpc/handshake.ts'
 import { decodeMessage, encodeMessage, secretsOf, serverOf } from '../../fixtures/grpc/kit.ts'
 import { Folder } from '../../fixtures/grpc/surroundings.ts'
 
 // Processes are started, on machines that have other things to do.
 setDefaultTimeout(60_000)
+
+const RESULT_BYTES_MAX = 10_000_000
 
 const folder = new Folder()
 const path = join(folder.path, 's')
@@ -62,7 +64,7 @@ function client(
   identity = gateway,
   address: Address = { network: 'unix', path },
 ): PluginClient {
-  const made = connect({ address, certificate }, identity)
+  const made = connect({ address, certificate }, identity, RESULT_BYTES_MAX)
   clients.push(made)
   return made
 }

@@ -1,0 +1,24 @@
+/** An entry of the plugins file as what a plugin is made from. */
+import type { PluginEntry, PluginsConfig } from '../config/plugin-schema.ts'
+import type { PluginSpec } from './plugin.ts'
+import { runtimeOf } from './registry.ts'
+
+/** `file` is the configuration that the entry stands in. */
+export function specOf(entry: PluginEntry, file: PluginsConfig): PluginSpec {
+  return {
+    name: entry.name,
+    priority: entry.priority,
+    runtime: entry.runtime ?? runtimeOf(entry.localPath),
+    localPath: entry.localPath,
+    checksum: entry.checksum,
+    args: entry.args,
+    env: entry.env,
+    inheritEnv: entry.inheritEnv,
+    config: entry.config,
+    required: entry.required,
+    onFailure: entry.onFailure,
+    timeoutMs: entry.timeout,
+    startTimeoutMs: entry.startTimeout,
+    resultBytesMax: file.resultBytesMax,
+  }
+}
