@@ -158,6 +158,8 @@ export class Chain {
             const verdict = pending ?? step.step.decide(this.#session, part.bytes, carried)
             pending = null
             const known = verdict instanceof Promise ? yield verdict : verdict
+            // A session that ended meanwhile goes nowhere any more; a failure still counts.
+            if (this.#sink.over && known.kind !== 'failure') return
             this.#take(step, part.bytes, known, next)
           }
         }

@@ -5,6 +5,8 @@ import { CONTINUE, type OpeningVerdict } from './verdict.ts'
 
 export interface OpeningAccount {
   failed(plugin: string, cause: string): void
+  /** Why a session cannot be routed to this block, or null; left out: any block will do. */
+  routeFlaw?(block: string): string | null
 }
 
 /** The chain as one function: a promise only where a step returned one; null without steps. */
@@ -17,8 +19,9 @@ export function openingChain(
   /** What a verdict means for the chain: an outcome, or null to ask the next step. */
   function outcome(step: OpeningStep, verdict: OpeningVerdict): OpeningVerdict | null {
     if (verdict.kind === 'continue') return null
-    if (verdict.kind !== 'failure') return verdict
-    account.failed(step.plugin, verdict.cause)
+    const cause = failureOf(verdict, account)
+    if (cause === null) return verdict
+    account.failed(step.plugin, cause)
     return step.onFailure === 'open' ? null : { kind: 'deny', ...failureRefusal(step.plugin) }
   }
 
@@ -36,4 +39,10 @@ export function openingChain(
   }
 
   return (session) => ask(session, 0)
+}
+
+/** Why a verdict is a failure; null where it is none. */
+function failureOf(verdict: OpeningVerdict, account: OpeningAccount): string | null {
+  if (verdict.kind === 'failure') return verdict.cause
+  return verdict.kind === 'route' ? (account.routeFlaw?.(verdict.block) ?? null) : null
 }

@@ -121,6 +121,8 @@ export interface Conversation {
   readonly idle: boolean
   /** Replies are owed to the client. */
   readonly owes: boolean
+  /** True while only a part of a message has been let through to the client: no words fit there. */
+  readonly midMessage: boolean
   /** True where a client may go on sending when its server has ended. */
   readonly outlivesServer: boolean
   /** Names the server session for a later CancelRequest; "" until known. */

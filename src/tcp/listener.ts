@@ -29,6 +29,8 @@ export class Listener {
   readonly #options: ListenerOptions
   readonly #around: Surroundings<Session>
   readonly #sessions = new Set<Session>()
+  /** Those of them that were over `sessionsMax`: they take no place, and are heard out. */
+  readonly #refused = new Set<Session>()
   #listening: TCPSocketListener<Session> | UnixSocketListener<Session> | null = null
   #beating: Timer | null = null
   #number = 0
@@ -116,7 +118,8 @@ export class Listener {
 
   #accept(socket: Socket<Session>): void {
     const { account } = this.#options
-    if (this.#sessions.size >= this.sessionsMax + REFUSING_MAX) {
+    const full = this.#sessions.size - this.#refused.size >= this.sessionsMax
+    if (full && this.#refused.size >= REFUSING_MAX) {
       account.sessionsRefused += 1
       socket.terminate()
       return
@@ -125,8 +128,8 @@ export class Listener {
     this.#number += 1
     const session = new Session(this.#number, socket, this.#around)
     socket.data = session
-    const full = this.#sessions.size >= this.sessionsMax
     this.#sessions.add(session)
+    if (full) this.#refused.add(session)
     account.sessionsTotal += 1
     account.sessionsOpen += 1
     if (full) account.sessionsRefused += 1
@@ -144,6 +147,7 @@ export class Listener {
 
   #forget(session: Session): void {
     if (!this.#sessions.delete(session)) return
+    this.#refused.delete(session)
     this.#options.account.sessionsOpen -= 1
     if (this.#sessions.size === 0) this.#emptied?.()
   }

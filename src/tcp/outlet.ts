@@ -43,6 +43,11 @@ export class Outlet {
     return this.drained()
   }
 
+  /** True while bytes wait for the socket. */
+  get full(): boolean {
+    return this.#room !== null
+  }
+
   /** Takes all of the bytes; false where some had to be kept. They may be reused afterwards. */
   write(bytes: Uint8Array): boolean {
     if (this.#closed || this.#finishing !== null) return true
@@ -73,18 +78,18 @@ export class Outlet {
       if (this.#from < this.#to) return false
       this.#empty()
     }
-    this.#finishing?.()
+    if (!this.#closed) this.#finishing?.()
     return true
   }
 
-  /** Calls `finished` once everything is written; nothing more is taken. */
+  /** Calls `finished` once, when everything is written; nothing more is taken. */
   finish(finished: () => void): void {
     if (this.#closed || this.#finishing !== null) return
     this.#finishing = () => {
       this.#closed = true
       finished()
     }
-    if (this.#room === null || this.#socket === null) this.#finishing()
+    if (this.#room === null && this.#socket !== null) this.#finishing()
   }
 
   /** The socket is gone: what is kept is lost. */

@@ -46,6 +46,7 @@ const OUTLET_FULL = 1
 const WAITING = 2
 const OWED = 4
 const NOT_STARTED = 8
+const ANSWERING = 16
 
 const EMPTY: Uint8Array = new Uint8Array(0)
 
@@ -62,6 +63,9 @@ export class Pump implements Sink {
   readonly #owner: PumpOwner
   readonly #answer: ClientFlow | null
   #outlet: Outlet | null = null
+  /** Where answers of our own end up, without the server. */
+  #echo: Outlet | null = null
+  #answered = false
   #source: Source | null = null
   #stops = NOT_STARTED
   #paused = false
@@ -93,6 +97,14 @@ export class Pump implements Sink {
     this.#outlet = outlet
   }
 
+  /**
+   * Names where the answers of this direction's steps go. A source that gets many bytes for few
+   * must be paused while they wait: nobody else holds it back.
+   */
+  answerTo(echo: Outlet): void {
+    this.#echo = echo
+  }
+
   /** Lets bytes through; before, they wait. */
   start(): void {
     this.#clear(NOT_STARTED)
@@ -101,7 +113,8 @@ export class Pump implements Sink {
 
   /** Takes what was read. */
   feed(chunk: Uint8Array): void {
-    if ((this.#stops & (WAITING | NOT_STARTED)) !== 0 || this.#working) {
+    if (this.over) return
+    if ((this.#stops & (WAITING | NOT_STARTED | ANSWERING)) !== 0 || this.#working) {
       this.#backlog.push(chunk)
       return
     }
@@ -118,7 +131,9 @@ export class Pump implements Sink {
   end(done: () => void): void {
     this.#ended = true
     this.#onEnd = done
-    if ((this.#stops & (WAITING | NOT_STARTED)) === 0 && !this.#working) this.#resumeWork()
+    if ((this.#stops & (WAITING | NOT_STARTED | ANSWERING)) === 0 && !this.#working) {
+      this.#resumeWork()
+    }
   }
 
   /** The outlet can take more. */
@@ -128,13 +143,25 @@ export class Pump implements Sink {
 
   /** Looks again whether the source may be read: the other direction made progress. */
   relieve(): void {
-    if ((this.#stops & OWED) !== 0 && !this.#flow.full) this.#clear(OWED)
+    if ((this.#stops & (OWED | ANSWERING)) === 0 || this.#crowded) return
+    const rest = (this.#stops & ANSWERING) !== 0
+    this.#answered = false
+    this.#clear(OWED | ANSWERING)
+    if (rest && !this.over && !this.#working && (this.#stops & WAITING) === 0) this.#work()
+  }
+
+  /** Too much waits for the client already that this direction has caused. */
+  get #crowded(): boolean {
+    return this.#flow.full || (this.#answered && this.#echo?.full === true)
   }
 
   stop(): void {
     this.over = true
     this.#backlog = []
     this.#flow.release()
+    // A source that stays paused would never tell that it has closed.
+    if (this.#paused) this.#source?.resume()
+    this.#paused = false
   }
 
   #work(): void {
@@ -157,7 +184,7 @@ export class Pump implements Sink {
     if (this.#flowEnded && !this.over) this.#finish()
   }
 
-  /** Works off all pieces; true where a step must be waited for. */
+  /** Works off all pieces; true where something must be waited for before the next one. */
   #pieces(): boolean {
     const flow = this.#flow
     while (!this.over) {
@@ -189,6 +216,10 @@ export class Pump implements Sink {
           break
         case 'violation':
           this.#owner.violated(flow.violation)
+      }
+      if (this.#answered && this.#crowded) {
+        this.#set(ANSWERING)
+        return true
       }
     }
     return false
@@ -259,10 +290,13 @@ export class Pump implements Sink {
     const out = this.#flow.deny(unit, refusal)
     if (out === null) this.#owner.refuse(refusal)
     else this.#write(out)
+    this.#answered = this.#answer !== null
   }
 
   respond(unit: Uint8Array, bytes: Uint8Array): void {
-    if (this.#answer !== null) this.#write(this.#answer.respond(unit, bytes))
+    if (this.#answer === null) return
+    this.#write(this.#answer.respond(unit, bytes))
+    this.#answered = true
   }
 
   route(_unit: Uint8Array, block: string): string | null {

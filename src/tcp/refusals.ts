@@ -20,6 +20,11 @@ export function unreachable(block: string): Refusal {
   }
 }
 
+/** A plugin routes a session to a block that its group does not have. */
+export function noBlock(block: string, group: string): Refusal {
+  return { code: '08006', message: `there is no block "${block}" in group "${group}"` }
+}
+
 export function tooMany(group: string, sessionsMax: number): Refusal {
   return {
     code: '53300',

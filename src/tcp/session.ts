@@ -12,7 +12,7 @@ import type { Upstream } from '../upstream/upstream.ts'
 import type { Account } from './account.ts'
 import { Outlet } from './outlet.ts'
 import { type DirectionHooks, Pump, type PumpOwner } from './pump.ts'
-import { SERVER_GONE, SHUTTING_DOWN, timedOut, unreachable, violation } from './refusals.ts'
+import { noBlock, SERVER_GONE, SHUTTING_DOWN, timedOut, unreachable, violation } from './refusals.ts'
 import type { ServiceHooks, Surroundings } from './surroundings.ts'
 
 const EMPTY: Uint8Array = new Uint8Array(0)
@@ -40,6 +40,7 @@ export class Session implements PumpOwner, SessionFacts {
   readonly #toClient: Pump
   readonly line: ObserverLine | null
   readonly memory = new Map<string, Map<string, Uint8Array>>()
+  readonly tls = null
   lastRequest: Uint8Array = EMPTY
   #server: Socket<Session> | null = null
   #serverOutlet = new Outlet(null)
@@ -77,6 +78,7 @@ export class Session implements PumpOwner, SessionFacts {
     this.#toClient = new Pump(fromServer, null, this.#hooks.fromServer, this)
     this.#toServer.readFrom(client)
     this.#toServer.writeTo(this.#serverOutlet)
+    this.#toServer.answerTo(this.#clientOutlet)
     this.#toClient.writeTo(this.#clientOutlet)
     this.line = this.#hooks.observers?.line(this) ?? null
   }
@@ -107,9 +109,6 @@ export class Session implements PumpOwner, SessionFacts {
   }
   get protocol(): string {
     return this.#around.protocol.name
-  }
-  get tls(): null {
-    return null
   }
   get user(): string {
     return this.#conversation.user
@@ -143,7 +142,8 @@ export class Session implements PumpOwner, SessionFacts {
         return this.close(verdict.bytes ?? null)
       case 'route': {
         const upstream = this.#around.balancer.named(verdict.block)
-        if (upstream !== undefined) this.#upstream = upstream
+        if (upstream === undefined) return this.#hearOut(noBlock(verdict.block, this.group))
+        this.#upstream = upstream
         return this.#dial()
       }
       default:
@@ -230,7 +230,9 @@ export class Session implements PumpOwner, SessionFacts {
   }
 
   clientDrained(): void {
-    if (this.#clientOutlet.drained()) this.#toClient.drained()
+    if (!this.#clientOutlet.drained()) return
+    this.#toClient.drained()
+    this.#toServer.relieve()
   }
 
   serverDrained(): void {
@@ -282,9 +284,10 @@ export class Session implements PumpOwner, SessionFacts {
     this.#state = 'closing'
     this.#closingSince = this.#around.beat.now
     this.line?.tell('onClosing', { error: this.#error })
+    const words = this.#conversation.midMessage ? null : lastWords
     this.#toServer.stop()
     this.#toClient.stop()
-    if (lastWords !== null) this.#clientOutlet.write(lastWords)
+    if (words !== null) this.#clientOutlet.write(words)
     this.#serverOutlet.finish(() => this.#server?.end())
     this.#clientOutlet.finish(() => this.#client.end())
   }
@@ -314,7 +317,7 @@ export class Session implements PumpOwner, SessionFacts {
 
   route(block: string): string | null {
     const upstream = this.#around.balancer.named(block)
-    if (upstream === undefined) return `there is no block "${block}" in group "${this.group}"`
+    if (upstream === undefined) return noBlock(block, this.group).message
     if (upstream === this.#upstream) return null
     if (!this.#conversation.routable) return 'a session can be routed only before it logs in'
     this.#redial(upstream)
