@@ -28,7 +28,6 @@ const PROVED_ELSEWHERE: Readonly<Record<string, string>> = {
   'src/cli/run.ts': 'test/e2e/cli.test.ts',
   'src/gateway.ts': 'test/e2e/traffic.test.ts',
   'src/generation.ts': 'test/e2e/plugins.test.ts',
-  'src/tcp/refusals.ts': 'test/tcp/session.test.ts',
 }
 
 const EXEMPT_FROM_PROCESS_EXIT: Exemptions = {

@@ -68,6 +68,11 @@ export interface Flow {
   readonly over: boolean
   /** Why the last piece was a violation, as a sentence. */
   readonly violation: string
+  /**
+   * A short cut for what most chunks are: whole messages that nobody wants. True: all of the chunk
+   * has been noted and may be written as it is. False: nothing was done; push it.
+   */
+  pass(chunk: Uint8Array): boolean
   /** Takes the next bytes from the source. Call `next` until `none` before the next push. */
   push(chunk: Uint8Array): void
   next(): Piece

@@ -27,6 +27,10 @@ class RawFlow implements ClientFlow {
     this.#answer = answer
   }
 
+  pass(): boolean {
+    return this.#unit === 'pass' && this.due.length === 0
+  }
+
   push(chunk: Uint8Array): void {
     this.#chunk = chunk
   }

@@ -124,7 +124,6 @@ export class Listener {
       socket.terminate()
       return
     }
-    socket.setNoDelay(true)
     this.#number += 1
     const session = new Session(this.#number, socket, this.#around)
     socket.data = session

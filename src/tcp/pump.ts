@@ -48,6 +48,12 @@ const OWED = 4
 const NOT_STARTED = 8
 const ANSWERING = 16
 
+/**
+ * Bytes taken from a source before the pump starts, beyond which it is paused. A startup packet
+ * fits, so that an ordinary session is never paused and resumed, which costs several system calls.
+ */
+const EARLY_BYTES_MAX = 16_384
+
 const EMPTY: Uint8Array = new Uint8Array(0)
 
 interface Source {
@@ -62,6 +68,8 @@ export class Pump implements Sink {
   readonly #hooks: DirectionHooks
   readonly #owner: PumpOwner
   readonly #answer: ClientFlow | null
+  /** True where nobody looks at this direction. */
+  readonly #untouched: boolean
   #outlet: Outlet | null = null
   /** Where answers of our own end up, without the server. */
   #echo: Outlet | null = null
@@ -71,6 +79,7 @@ export class Pump implements Sink {
   #paused = false
   #working = false
   #backlog: Uint8Array[] = []
+  #early = 0
   #ended = false
   #flowEnded = false
   #onEnd: (() => void) | null = null
@@ -83,6 +92,7 @@ export class Pump implements Sink {
     this.#answer = answer
     this.#hooks = hooks
     this.#owner = owner
+    this.#untouched = hooks.wanted.tags === null && !hooks.keepsRequest
     this.#chain = new Chain(hooks.steps, owner.facts, answer ?? flow, this, hooks.wanted.cut)
   }
 
@@ -90,7 +100,7 @@ export class Pump implements Sink {
   readFrom(source: Source): void {
     this.#source = source
     this.#paused = false
-    if (this.#stops !== 0) this.#pause()
+    if ((this.#stops & ~NOT_STARTED) !== 0) this.#pause()
   }
 
   writeTo(outlet: Outlet): void {
@@ -114,12 +124,21 @@ export class Pump implements Sink {
   /** Takes what was read. */
   feed(chunk: Uint8Array): void {
     if (this.over) return
+    if (this.#untouched && this.#stops === 0 && !this.#working && this.#flow.pass(chunk)) {
+      return this.#write(chunk)
+    }
     if ((this.#stops & (WAITING | NOT_STARTED | ANSWERING)) !== 0 || this.#working) {
       this.#backlog.push(chunk)
+      if ((this.#stops & NOT_STARTED) !== 0) this.#takeEarly(chunk.length)
       return
     }
     this.#flow.push(chunk)
     this.#work()
+  }
+
+  #takeEarly(bytes: number): void {
+    this.#early += bytes
+    if (this.#early > EARLY_BYTES_MAX) this.#pause()
   }
 
   /** The protocol has something of its own to write here. */
@@ -192,6 +211,9 @@ export class Pump implements Sink {
         case 'none':
           return false
         case 'pass':
+          if (this.#hooks.keepsRequest) this.#owner.rememberRequest(flow.bytes)
+          this.#write(flow.bytes)
+          break
         case 'inject':
           this.#write(flow.bytes)
           break

@@ -12,12 +12,11 @@ import type { Upstream } from '../upstream/upstream.ts'
 import type { Account } from './account.ts'
 import { Outlet } from './outlet.ts'
 import { type DirectionHooks, Pump, type PumpOwner } from './pump.ts'
-import { noBlock, SERVER_GONE, SHUTTING_DOWN, timedOut, unreachable, violation } from './refusals.ts'
+import * as refusals from './refusals.ts'
 import type { ServiceHooks, Surroundings } from './surroundings.ts'
 
-const EMPTY: Uint8Array = new Uint8Array(0)
 const NO_ADDRESSES: AddressPair = { local: '', remote: '' }
-/** A client that takes no bytes is cut off this long after its session ended. */
+/** A client that takes no bytes is cut off this long after its end. */
 const LINGER_MS = 10_000
 
 /**
@@ -41,7 +40,7 @@ export class Session implements PumpOwner, SessionFacts {
   readonly line: ObserverLine | null
   readonly memory = new Map<string, Map<string, Uint8Array>>()
   readonly tls = null
-  lastRequest: Uint8Array = EMPTY
+  lastRequest: Uint8Array = new Uint8Array(0)
   #server: Socket<Session> | null = null
   #serverOutlet = new Outlet(null)
   #upstream: Upstream
@@ -142,7 +141,7 @@ export class Session implements PumpOwner, SessionFacts {
         return this.close(verdict.bytes ?? null)
       case 'route': {
         const upstream = this.#around.balancer.named(verdict.block)
-        if (upstream === undefined) return this.#hearOut(noBlock(verdict.block, this.group))
+        if (!upstream) return this.#hearOut(refusals.noBlock(verdict.block, this.group))
         this.#upstream = upstream
         return this.#dial()
       }
@@ -182,12 +181,11 @@ export class Session implements PumpOwner, SessionFacts {
   #undialled(upstream: Upstream, cause: string): void {
     this.#around.account.upstreamFailures += 1
     this.#around.upstreamFailed(upstream, cause)
-    if (this.#state === 'opening') this.#hearOut(unreachable(upstream.block))
-    else this.refuse(unreachable(upstream.block))
+    if (this.#state === 'opening') this.#hearOut(refusals.unreachable(upstream.block))
+    else this.refuse(refusals.unreachable(upstream.block))
   }
 
   #connected(server: Socket<Session>): void {
-    server.setNoDelay(true)
     if (this.#upstream.keepAliveMs !== null) server.setKeepAlive(true, this.#upstream.keepAliveMs)
     this.#server = server
     this.#serverPair = null
@@ -241,7 +239,7 @@ export class Session implements PumpOwner, SessionFacts {
 
   /** The client will send no more: so the server is told, once it has all of it. */
   clientEnded(): void {
-    if (this.#state === 'refusing' || this.#state === 'opening') return this.close(null)
+    if (this.#state === 'refusing') return this.close(null)
     this.#leaving = true
     this.#toServer.end(() => this.#serverOutlet.finish(() => this.#server?.shutdown()))
   }
@@ -267,8 +265,6 @@ export class Session implements PumpOwner, SessionFacts {
     this.#serverOutlet.abandon()
     if (this.#state !== 'running') return this.#cancelled(server)
     this.#toClient.end(() => this.#serverGone())
-    // Where its end was already told, the last thing to do is to close.
-    if (this.#conversation.outlivesServer) this.close(null)
   }
 
   #cancelled(server: Socket<Session>): void {
@@ -276,7 +272,7 @@ export class Session implements PumpOwner, SessionFacts {
   }
 
   #serverGone(): void {
-    this.close(this.#leaving ? null : this.#conversation.farewell(SERVER_GONE))
+    this.close(this.#leaving ? null : this.#conversation.farewell(refusals.SERVER_GONE))
   }
 
   close(lastWords: Uint8Array | null): void {
@@ -300,7 +296,7 @@ export class Session implements PumpOwner, SessionFacts {
   violated(sentence: string): void {
     this.#around.account.violations += 1
     this.#around.log.debug({ session: this.id, client: this.client.remote }, sentence)
-    this.refuse(violation(sentence))
+    this.refuse(refusals.violation(sentence))
   }
 
   cancel(request: Uint8Array): void {
@@ -317,7 +313,7 @@ export class Session implements PumpOwner, SessionFacts {
 
   route(block: string): string | null {
     const upstream = this.#around.balancer.named(block)
-    if (upstream === undefined) return noBlock(block, this.group).message
+    if (upstream === undefined) return refusals.noBlock(block, this.group).message
     if (upstream === this.#upstream) return null
     if (!this.#conversation.routable) return 'a session can be routed only before it logs in'
     this.#redial(upstream)
@@ -370,10 +366,10 @@ export class Session implements PumpOwner, SessionFacts {
       if (now - this.#closingSince >= LINGER_MS) this.#client.terminate()
     } else if (loginTimeoutMs > 0 && !this.#loggedIn && now - this.#since >= loginTimeoutMs) {
       this.#around.account.loginTimeouts += 1
-      this.refuse(timedOut('no login', loginTimeoutMs))
+      this.refuse(refusals.timedOut('no login', loginTimeoutMs))
     } else if (this.#idleSince(now) >= idleTimeoutMs && idleTimeoutMs > 0) {
       this.#around.account.idleTimeouts += 1
-      this.refuse(timedOut('nothing happened', idleTimeoutMs))
+      this.refuse(refusals.timedOut('nothing happened', idleTimeoutMs))
     }
   }
 
@@ -387,8 +383,9 @@ export class Session implements PumpOwner, SessionFacts {
 
   /** Asks the session to end for a shutdown: at once where nothing is under way, or by force. */
   drain(force: boolean): void {
-    if (!force && this.#state === 'running' && !this.#conversation.idle) return
-    this.refuse(SHUTTING_DOWN)
+    const busy = this.#state === 'running' && !this.#conversation.idle
+    if (!force && (busy || this.#state === 'cancelling')) return
+    this.refuse(refusals.SHUTTING_DOWN)
   }
 
   #closed(): void {

@@ -3,14 +3,14 @@ import { pino } from 'pino'
 import { parseAddress } from '../../src/base/address.ts'
 import type { ChainStep } from '../../src/hooks/chain.ts'
 import type { ObserverDesk } from '../../src/hooks/observers.ts'
-import type { SessionFacts, Unit } from '../../src/hooks/step.ts'
+import type { FromClientStep, SessionFacts, Unit } from '../../src/hooks/step.ts'
 import { CONTINUE, type OpeningVerdict, type TrafficVerdict } from '../../src/hooks/verdict.ts'
 import { POSTGRES } from '../../src/protocols/postgres/postgres.ts'
 import type { Budget, Protocol, Wanted } from '../../src/protocols/protocol.ts'
 import { type Account, newAccount } from '../../src/tcp/account.ts'
 import { Listener } from '../../src/tcp/listener.ts'
 import { createBalancer } from '../../src/upstream/balancer.ts'
-import { Upstream } from '../../src/upstream/upstream.ts'
+import { Upstream, type UpstreamOptions } from '../../src/upstream/upstream.ts'
 
 export interface FakeStep {
   readonly decide: (
@@ -21,6 +21,8 @@ export interface FakeStep {
   readonly onFailure?: 'open' | 'closed'
   /** Message names; left out: all. */
   readonly messages?: readonly string[]
+  /** From the client: is also shown the SSLRequest and the end of the client. */
+  readonly seesEdges?: boolean
 }
 
 export interface ServiceOptions {
@@ -36,6 +38,10 @@ export interface ServiceOptions {
   readonly idleTimeoutMs?: number
   readonly messageBytesMax?: number
   readonly bufferedBytesMax?: number
+  /** The request last sent is kept for steps, as where one asks for it. */
+  readonly keepsRequest?: boolean
+  /** How upstreams are dialled, over the defaults. */
+  readonly dial?: Partial<UpstreamOptions>
 }
 
 export interface Service {
@@ -44,6 +50,10 @@ export interface Service {
   readonly budget: Budget
   /** What steps failed with, as `hook: cause`. */
   readonly failures: string[]
+  /** The hook of each refusal by a step. */
+  readonly denials: string[]
+  /** Why upstreams were not reached, as `block: cause`. */
+  readonly unreached: string[]
   readonly listener: Listener
   stop(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
@@ -59,7 +69,9 @@ export function startService(options: ServiceOptions): Service {
   const account = newAccount()
   const budget: Budget = { held: 0, heldMax: options.bufferedBytesMax ?? 2 ** 28, spent: 0 }
   const failures: string[] = []
-  const upstreams = options.upstreams.map((port, index) => upstreamOn(port, index))
+  const denials: string[] = []
+  const unreached: string[] = []
+  const upstreams = options.upstreams.map((port, index) => upstreamOn(port, index, options.dial))
   const listener = new Listener({
     group: 'default',
     address: { network: 'tcp', host: '127.0.0.1', port: 0 },
@@ -70,9 +82,9 @@ export function startService(options: ServiceOptions): Service {
       fromClient: {
         decides: 'onTrafficFromClient',
         observes: 'onTrafficToServer',
-        edges: [],
+        edges: edgesOf(options.fromClient ?? []),
         observers: options.observers?.of('onTrafficToServer') ?? [],
-        keepsRequest: false,
+        keepsRequest: options.keepsRequest ?? false,
         ...direction(protocol, 'client', options.fromClient ?? [], options.observers),
       },
       fromServer: {
@@ -92,16 +104,32 @@ export function startService(options: ServiceOptions): Service {
     account,
     log: pino({ level: 'silent' }),
     stepFailed: (_plugin, hook, cause) => failures.push(`${hook}: ${cause}`),
-    denied: () => {},
-    upstreamFailed: () => {},
+    denied: (hook) => denials.push(hook),
+    upstreamFailed: ({ block }, cause) => unreached.push(`${block}: ${cause}`),
   })
   listener.start()
   const port = Number(listener.address.split(':').at(-1))
   const stop = (): Promise<void> => listener.drain(0)
-  return { port, account, budget, failures, listener, stop, [Symbol.asyncDispose]: stop }
+  const counts = { account, budget, failures, denials, unreached }
+  return { port, ...counts, listener, stop, [Symbol.asyncDispose]: stop }
 }
 
-function upstreamOn(port: number, index: number): Upstream {
+function edgesOf(fakes: readonly FakeStep[]): FromClientStep[] {
+  return fakes
+    .filter(({ seesEdges }) => seesEdges)
+    .map((fake, index) => ({
+      plugin: `step${index}`,
+      priority: index,
+      onFailure: fake.onFailure ?? 'open',
+      unit: fake.unit ?? 'message',
+      messages: fake.messages ?? null,
+      needsRequest: false,
+      seesEdges: true,
+      decide: (session, bytes) => fake.decide(bytes, session),
+    }))
+}
+
+function upstreamOn(port: number, index: number, dial: Partial<UpstreamOptions> = {}): Upstream {
   return new Upstream({
     group: 'default',
     block: index === 0 ? 'writes' : `reads${index}`,
@@ -112,6 +140,7 @@ function upstreamOn(port: number, index: number): Upstream {
     backoffMultiplier: 2,
     disableBackoffCaps: false,
     tcpKeepAliveMs: null,
+    ...dial,
   })
 }
 

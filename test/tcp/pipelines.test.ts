@@ -15,9 +15,9 @@ import {
   isLast,
   type Pipeline,
   type Random,
+  REPLACE,
   RESPOND,
   RESPOND_ERROR,
-  REPLACE,
   randomPipeline,
   seeded,
 } from '../kit/pipelines.ts'
@@ -130,7 +130,9 @@ for (const [name, chain] of Object.entries(CHAINS)) {
         const through = await repliesThrough(service.port, (wire) =>
           sendInPieces(wire, pipeline, random),
         ).catch((error: unknown) => {
-          throw new Error(`seed ${seed}: ${String(error)}\n${print(pipeline)}\n${direct.join('\n')}`)
+          throw new Error(
+            `seed ${seed}: ${String(error)}\n${print(pipeline)}\n${direct.join('\n')}`,
+          )
         })
         if (through.join('\n') !== direct.join('\n')) {
           process.stderr.write(`seed ${seed} differs:\n${print(pipeline)}\n`)

@@ -1,8 +1,16 @@
 /** From client to server: startup packets, then messages, and what refusing one of them takes. */
 import type { ClientFlow, ConversationOptions, Cut, Part, Piece, Refused } from '../protocol.ts'
-import { copyFail, errorResponse, failingParse, failingQuery, SYNC, walk } from './messages.ts'
+import {
+  areWhole,
+  copyFail,
+  errorResponse,
+  failingParse,
+  failingQuery,
+  SYNC,
+  walk,
+} from './messages.ts'
 import { partsOf } from './parts.ts'
-import { type Fate, type Judge, joined, MessageReader } from './reader.ts'
+import { type Fate, type Judge, joined, lengthAt, MessageReader } from './reader.ts'
 import {
   CANCEL_REQUEST,
   GSSENC_REQUEST,
@@ -24,6 +32,11 @@ const NOTHING_PLAIN = new Uint8Array(256)
 /** Messages that begin a statement: a unit begins with one and has no second. */
 function begins(tag: number): boolean {
   return tag === FRONTEND.Query || tag === FRONTEND.Parse || tag === FRONTEND.FunctionCall
+}
+
+/** Messages that belong to a copy into the server. */
+function copies(tag: number): boolean {
+  return tag === FRONTEND.CopyData || tag === FRONTEND.CopyDone || tag === FRONTEND.CopyFail
 }
 
 /** Messages that PostgreSQL answers with a ReadyForQuery: a unit ends with one. */
@@ -71,6 +84,15 @@ export class PostgresClientFlow implements ClientFlow, Judge {
   }
   get routable(): boolean {
     return this.#startup || this.#opening
+  }
+
+  pass(chunk: Uint8Array): boolean {
+    const talk = this.#talk
+    const { ledger } = talk
+    if (this.#startup || !talk.ordinary || !this.#reader.atRest) return false
+    if (!areWhole(chunk, FRONTEND_TAGS)) return false
+    for (let at = 0; at < chunk.length; at += 1 + lengthAt(chunk, at)) ledger.note(chunk[at]!)
+    return true
   }
 
   push(chunk: Uint8Array): void {
@@ -233,11 +255,10 @@ export class PostgresClientFlow implements ClientFlow, Judge {
       ledger.note(tag)
       return bytes
     }
-    const copies =
-      tag === FRONTEND.CopyData || tag === FRONTEND.CopyDone || tag === FRONTEND.CopyFail
-    if (copies) {
+    const synchronises = tag === FRONTEND.Sync || tag === FRONTEND.Flush
+    if (copies(tag) || (synchronises && ledger.copying)) {
       ledger.note(FRONTEND.CopyFail)
-      return copyFail(talk.marker(refused))
+      return copyFail(talk.marker(errorResponse(refused)))
     }
     const ready = endsReady(tag)
     if (ledger.quiet) {
@@ -247,15 +268,27 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     }
     if (tag !== FRONTEND.Sync && ready) {
       ledger.note(FRONTEND.Query)
-      return failingQuery(talk.marker(refused))
+      return failingQuery(talk.marker(errorResponse(refused)))
     }
     // The rest up to Sync is not needed any more: the server would skip it.
     talk.swallowing = tag !== FRONTEND.Sync
-    ledger.note(FRONTEND.Parse)
-    const fails = failingParse(talk.marker(refused))
+    const fails = this.#failing(errorResponse(refused), synchronises)
     if (tag !== FRONTEND.Sync) return fails
     ledger.note(FRONTEND.Sync)
     return joined(fails, SYNC)
+  }
+
+  /**
+   * What surely fails in a pipeline; `instead` is written in the place of the error. Behind
+   * an Execute the server may copy in by the time it reads this, where only CopyFail fails well:
+   * elsewhere the server ignores that. Needed where a client may still be polite to a copy.
+   */
+  #failing(instead: Uint8Array, mayCopy: boolean): Uint8Array {
+    const { ledger } = this.#talk
+    if (mayCopy) ledger.note(FRONTEND.CopyFail)
+    ledger.note(FRONTEND.Parse)
+    const marker = this.#talk.marker(instead)
+    return mayCopy ? joined(copyFail(marker), failingParse(marker)) : failingParse(marker)
   }
 
   answerFlaw(bytes: Uint8Array): string | null {
@@ -280,9 +313,13 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     let synced = false
     let readyOwed = false
     let extended = false
+    let endsCopy = false
+    let asks = false
     walk(unit, FRONTEND_TAGS, (tag) => {
       synced ||= tag === FRONTEND.Sync
       readyOwed ||= endsReady(tag)
+      endsCopy ||= tag === FRONTEND.CopyDone || tag === FRONTEND.CopyFail
+      asks ||= !(copies(tag) || tag === FRONTEND.Sync || tag === FRONTEND.Flush)
       extended ||= !(endsReady(tag) || tag === FRONTEND.CopyData)
     })
     if (talk.swallowing) {
@@ -291,14 +328,12 @@ export class PostgresClientFlow implements ClientFlow, Judge {
       return SYNC
     }
     const { body, failed, ready } = splitAnswer(bytes)
+    if (endsCopy && !asks && talk.ledger.owed > 0) return this.#respondCopy(body, synced)
     const server = talk.ledger.unsynced > 0 && (extended || synced)
-    talk.answer(body, readyOwed && !server)
     let out = EMPTY
-    if (server && failed) {
-      // What this pipeline did before must not be committed by its Sync.
-      talk.ledger.note(FRONTEND.Parse)
-      out = failingParse(talk.marker(null))
-    }
+    // What this pipeline did before must not be committed by its Sync.
+    if (server && failed) out = this.#failing(body.slice(), !asks)
+    else talk.answer(body, readyOwed && !server)
     if (synced && server) {
       talk.ledger.note(FRONTEND.Sync)
       return joined(out, SYNC)
@@ -307,8 +342,18 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     return out
   }
 
+  /** The copy must end at the server too: it fails there, and its error becomes the answer. */
+  #respondCopy(body: Uint8Array, synced: boolean): Uint8Array {
+    const { ledger } = this.#talk
+    ledger.note(FRONTEND.CopyFail)
+    const ends = copyFail(this.#talk.marker(body.slice()))
+    if (!synced) return ends
+    ledger.note(FRONTEND.Sync)
+    return joined(ends, SYNC)
+  }
+
   parts(bytes: Uint8Array, cut: Cut, tags: Uint8Array | null): readonly Part[] {
-    if (this.#opening) return [{ bytes, wanted: tags === null || tags[0] === 1 }]
+    if (isStartup(bytes)) return [{ bytes, wanted: tags === null || tags[0] === 1 }]
     return partsOf(bytes, FRONTEND_TAGS, cut, tags, (previous, tag) => this.joins(previous, tag))
   }
 
@@ -321,8 +366,13 @@ export class PostgresClientFlow implements ClientFlow, Judge {
   }
 
   single(bytes: Uint8Array): boolean {
-    return this.#opening || numberOfMessages(bytes) === 1
+    return isStartup(bytes) || numberOfMessages(bytes) === 1
   }
+}
+
+/** A startup packet begins with its length, which is far below 2^24; no message has the type 0. */
+function isStartup(bytes: Uint8Array): boolean {
+  return bytes[0] === 0
 }
 
 function numberOfMessages(bytes: Uint8Array): number {

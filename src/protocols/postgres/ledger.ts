@@ -80,6 +80,11 @@ export class Ledger {
     return this.owed === 0 && this.status === IDLE && this.unsynced === 0 && !this.skipping
   }
 
+  /** The server is known to copy in: it understands copied data, Flush and Sync only. */
+  get copying(): boolean {
+    return this.#copyIn
+  }
+
   /** Notes a message that is forwarded to the server. */
   note(tag: number): void {
     if (this.#copyIn) return this.#noteCopying(tag)

@@ -5,6 +5,9 @@ import { BACKEND, FRONTEND } from './tags.ts'
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
+/** Chunks up to this length may take the short cut. */
+const SHORT_BYTES_MAX = 16_384
+const LENGTH_MIN = 4
 
 /** A typed message around a body. */
 export function message(tag: number, body: Uint8Array): Uint8Array {
@@ -97,4 +100,18 @@ export function walk(
     at = to
   }
   return null
+}
+
+/** True where the bytes are whole messages of these types, and few enough to look at twice. */
+export function areWhole(bytes: Uint8Array, tags: Uint8Array): boolean {
+  const end = bytes.length
+  if (end > SHORT_BYTES_MAX) return false
+  let at = 0
+  while (at < end) {
+    if (end - at < HEADER_BYTES || tags[bytes[at]!] !== 1) return false
+    const length = lengthAt(bytes, at)
+    if (length < LENGTH_MIN) return false
+    at += 1 + length
+  }
+  return at === end && end > 0
 }

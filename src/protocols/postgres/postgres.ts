@@ -16,7 +16,7 @@ class PostgresConversation implements Conversation {
   readonly #talk: Talk
 
   constructor(options: ConversationOptions) {
-    this.#talk = new Talk(options.waker)
+    this.#talk = new Talk(options)
     this.fromClient = new PostgresClientFlow(this.#talk, options)
     this.fromServer = new PostgresServerFlow(this.#talk, options)
   }

@@ -103,6 +103,11 @@ export class MessageReader {
     this.#ended = true
   }
 
+  /** True between two messages, with nothing held and nothing to write. */
+  get atRest(): boolean {
+    return this.#left === 0 && this.#stash.length === 0 && !this.#unitOpen && this.due.length === 0
+  }
+
   /** True where a part of a message has been let pass and the rest has not. */
   get midMessage(): boolean {
     return this.#left > 0 && this.#left < this.#total && this.#fate === 'pass'

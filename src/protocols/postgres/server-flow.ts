@@ -1,8 +1,8 @@
 /** From server to client: keeps the ledger, rewrites errors of refused messages, ends replies. */
 import type { ConversationOptions, Cut, Flow, Part, Piece, Refused } from '../protocol.ts'
-import { copyFail, errorResponse, errorText, SYNC, walk, warning } from './messages.ts'
+import { areWhole, copyFail, errorResponse, errorText, SYNC, walk, warning } from './messages.ts'
 import { partsOf } from './parts.ts'
-import { type Fate, HEADER_BYTES, type Judge, joined, MessageReader } from './reader.ts'
+import { type Fate, HEADER_BYTES, type Judge, joined, lengthAt, MessageReader } from './reader.ts'
 import { numberAt } from './startup.ts'
 import { BACKEND, BACKEND_TAGS, FRONTEND } from './tags.ts'
 import type { Talk } from './talk.ts'
@@ -66,6 +66,22 @@ export class PostgresServerFlow implements Flow, Judge {
   }
   get midMessage(): boolean {
     return this.#reader.midMessage
+  }
+
+  pass(chunk: Uint8Array): boolean {
+    const talk = this.#talk
+    const { ledger } = talk
+    if (!talk.ordinary || !this.#reader.atRest) return false
+    if (!areWhole(chunk, BACKEND_TAGS)) return false
+    for (let at = 0; at < chunk.length; at += 1 + lengthAt(chunk, at)) {
+      const tag = chunk[at]!
+      if (this.#plain[tag] === 1) continue
+      if (tag === BACKEND.ReadyForQuery) ledger.status = chunk[at + HEADER_BYTES]!
+      ledger.reply(tag)
+      this.endedInError = tag === BACKEND.ErrorResponse
+    }
+    ledger.boundary = false
+    return true
   }
 
   push(chunk: Uint8Array): void {
@@ -139,10 +155,8 @@ export class PostgresServerFlow implements Flow, Judge {
 
   alone(bytes: Uint8Array): Uint8Array {
     const said = errorText(bytes)
-    for (const [marker, { refused }] of this.#talk.refusals) {
-      if (!said.includes(marker)) continue
-      this.#talk.refusals.delete(marker)
-      return refused === null ? EMPTY : errorResponse(refused)
+    for (const [marker, { instead }] of this.#talk.refusals) {
+      if (said.includes(marker)) return instead
     }
     return bytes
   }
@@ -200,7 +214,7 @@ export class PostgresServerFlow implements Flow, Judge {
   /** The client will never send what the server now waits for. */
   #endCopyIn(): void {
     const { ledger } = this.#talk
-    const marker = this.#talk.marker(null)
+    const marker = this.#talk.marker(EMPTY)
     const synced = ledger.syncsEaten > 0
     ledger.note(FRONTEND.CopyFail)
     if (synced) ledger.note(FRONTEND.Sync)

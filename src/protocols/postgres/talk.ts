@@ -1,16 +1,17 @@
 /** What both flows of one PostgreSQL session share: the ledger, refusals under way, own replies. */
-import type { Refused, Waker } from '../protocol.ts'
+import type { ConversationOptions, Waker } from '../protocol.ts'
 import { Ledger, type OwnReply } from './ledger.ts'
 import { readyForQuery } from './messages.ts'
 import { joined } from './reader.ts'
 
 /** Entries of the ledger, and bytes of own replies, from which on the client is paused. */
 const LEDGER_ENTRIES_MAX = 65_536
+const SHORT_CUT_ENTRIES_MAX = 1024
 const OWN_BYTES_MAX = 16_777_216
 
 interface Refusal {
-  /** Null: the error is to be muted. */
-  readonly refused: Refused | null
+  /** Written in the place of the error; empty: the error is muted. */
+  readonly instead: Uint8Array
   /** Its place in the ledger, as `noted` there. */
   readonly place: number
 }
@@ -34,11 +35,19 @@ export class Talk {
   readonly refusals = new Map<string, Refusal>()
   /** True while a message of the server has begun and not ended. */
   midReply = false
+  /** No step wants anything: so nothing is ever refused or answered by the gateway. */
+  readonly #unwatched: boolean
   #emitted: OwnReply[] = []
 
-  constructor(waker: Waker) {
+  constructor({ waker, fromClient, fromServer }: Omit<ConversationOptions, 'limits'>) {
     this.waker = waker
+    this.#unwatched = fromClient.tags === null && fromServer.tags === null
     this.ledger = new Ledger((reply) => this.#emitted.push(reply))
+  }
+
+  /** The client is in, nobody looks at what is said, and not much is owed. */
+  get ordinary(): boolean {
+    return this.#unwatched && this.loggedIn && this.ledger.owed <= SHORT_CUT_ENTRIES_MAX
   }
 
   get full(): boolean {
@@ -49,10 +58,10 @@ export class Talk {
    * A name that no statement bears, for a message that fails in the place of a refused one
    * and has just been noted.
    */
-  marker(refused: Refused | null): string {
+  marker(instead: Uint8Array): string {
     const random = crypto.getRandomValues(new Uint8Array(8))
     const marker = `postern_denied_${Buffer.from(random).toString('hex')}`
-    this.refusals.set(marker, { refused, place: this.ledger.noted })
+    this.refusals.set(marker, { instead, place: this.ledger.noted })
     return marker
   }
 

@@ -1,0 +1,163 @@
+import { afterAll, beforeAll, describe, expect, spyOn, test } from 'bun:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Socket, SocketHandler } from 'bun'
+import type { Address } from '../../src/base/address.ts'
+import { type Dialled, Upstream, type UpstreamOptions } from '../../src/upstream/upstream.ts'
+import { freePort } from '../kit/free-port.ts'
+
+const handlers: SocketHandler<null> = { data: () => {}, connectError: () => {} }
+const always = (): boolean => true
+
+function upstreamOn(address: Address, options: Partial<UpstreamOptions> = {}): Upstream {
+  return new Upstream({
+    group: 'default',
+    block: 'writes',
+    address,
+    dialTimeoutMs: 5000,
+    retries: 0,
+    backoffMs: 1000,
+    backoffMultiplier: 2,
+    disableBackoffCaps: false,
+    tcpKeepAliveMs: null,
+    ...options,
+  })
+}
+
+const tcp = (port: number): Address => ({ network: 'tcp', host: '127.0.0.1', port })
+
+/** Dials with a clock that needs no time; gives also how long it would have waited. */
+async function dialFast(upstream: Upstream, wanted = always) {
+  const waits: number[] = []
+  const sleep = spyOn(Bun, 'sleep').mockImplementation(async (ms) => void waits.push(Number(ms)))
+  try {
+    return { dialled: await upstream.dial(handlers, null, wanted), waits }
+  } finally {
+    sleep.mockRestore()
+  }
+}
+
+function socketOf(dialled: Dialled<null>): Socket<null> {
+  if (dialled.kind === 'failed') throw new Error(dialled.cause)
+  return dialled.socket
+}
+
+let folder = ''
+let dead = 0
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'postern-upstream-'))
+  dead = await freePort()
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+describe('a dial', () => {
+  test('connects over TCP and over a Unix socket, and both ways may be closed alone', async () => {
+    const path = join(folder, 'db.sock')
+    const socket = {
+      data: () => {},
+      end: (client: Socket<undefined>) => void client.end('still here'),
+    }
+    using overTcp = Bun.listen({ hostname: '127.0.0.1', port: 0, allowHalfOpen: true, socket })
+    using overUnix = Bun.listen({ unix: path, allowHalfOpen: true, socket })
+    expect(overUnix.unix).toBe(path)
+    for (const address of [tcp(overTcp.port), { network: 'unix', path } as const]) {
+      const upstream = upstreamOn(address)
+      expect(upstream.reachable).toBeNull()
+      const { promise, resolve } = Promise.withResolvers<string>()
+      const reading: SocketHandler<null> = { data: (_socket, chunk) => resolve(`${chunk}`) }
+      socketOf(await upstream.dial(reading, null, always)).shutdown()
+      expect(await promise).toBe('still here')
+      expect(upstream).toMatchObject({ reachable: true, failures: 0 })
+    }
+  })
+
+  test('of a port where nobody listens fails with its cause, and is remembered', async () => {
+    const upstream = upstreamOn(tcp(dead))
+    const dialled = await upstream.dial(handlers, null, always)
+    expect(dialled).toEqual({ kind: 'failed', cause: 'ECONNREFUSED' })
+    expect(upstream).toMatchObject({ reachable: false, lastError: 'ECONNREFUSED', failures: 1 })
+  })
+
+  test('of a path or a name that cannot be is a failure and not an exception', async () => {
+    const missing = upstreamOn({ network: 'unix', path: join(folder, 'missing.sock') })
+    expect(await missing.dial(handlers, null, always)).toEqual({ kind: 'failed', cause: 'ENOENT' })
+    const places: readonly Address[] = [
+      { network: 'unix', path: `/${'x'.repeat(300)}` },
+      { network: 'tcp', host: 'no-such-name.invalid', port: 5432 },
+      { network: 'tcp', host: '127.0.0.1', port: 0 },
+    ]
+    for (const address of places) {
+      const dialled = await upstreamOn(address).dial(handlers, null, always)
+      expect(dialled).toMatchObject({ kind: 'failed', cause: expect.stringMatching(/./) })
+    }
+  })
+
+  test('gives up after dialTimeout, and a connection made after all is dropped', async () => {
+    const late = Promise.withResolvers<Socket<null>>()
+    const connect = spyOn(Bun, 'connect').mockImplementation((() => late.promise) as never)
+    try {
+      const upstream = upstreamOn(tcp(dead), { dialTimeoutMs: 1 })
+      expect(await upstream.dial(handlers, null, always)).toEqual({
+        kind: 'failed',
+        cause: 'no connection within 1 ms',
+      })
+    } finally {
+      connect.mockRestore()
+    }
+    const dropped = Promise.withResolvers<void>()
+    late.resolve({ terminate: dropped.resolve } as never)
+    await dropped.promise
+  })
+})
+
+describe('attempts', () => {
+  test('are made as often as configured, waiting longer each time', async () => {
+    const upstream = upstreamOn(tcp(dead), { retries: 3, backoffMs: 100, backoffMultiplier: 2 })
+    const { dialled, waits } = await dialFast(upstream)
+    expect(dialled.kind).toBe('failed')
+    expect(waits).toEqual([100, 200, 400])
+    expect(upstream.failures).toBe(4)
+  })
+
+  test('wait a minute at most, and grow tenfold at most, unless the caps are off', async () => {
+    const greedy = { retries: 3, backoffMs: 1000, backoffMultiplier: 100 }
+    const capped = await dialFast(upstreamOn(tcp(dead), greedy))
+    expect(capped.waits).toEqual([1000, 10_000, 60_000])
+    const free = await dialFast(upstreamOn(tcp(dead), { ...greedy, disableBackoffCaps: true }))
+    expect(free.waits).toEqual([1000, 100_000, 10_000_000])
+  })
+
+  test('end early when nobody wants the connection any more', async () => {
+    const upstream = upstreamOn(tcp(dead), { retries: 9 })
+    const { dialled, waits } = await dialFast(upstream, () => upstream.failures < 2)
+    expect(dialled.kind).toBe('failed')
+    expect(waits).toHaveLength(1)
+    expect(upstream.failures).toBe(2)
+  })
+
+  test('end with the first that succeeds', async () => {
+    const listening: { stop(force: boolean): void }[] = []
+    const port = await freePort()
+    const upstream = upstreamOn(tcp(port), { retries: 9 })
+    const wanted = (): boolean => {
+      if (listening.length === 0)
+        listening.push(Bun.listen({ hostname: '127.0.0.1', port, socket: { data: () => {} } }))
+      return true
+    }
+    const { dialled } = await dialFast(upstream, wanted)
+    socketOf(dialled).terminate()
+    expect(upstream).toMatchObject({ reachable: true, failures: 1 })
+    for (const each of listening) each.stop(true)
+  })
+})
+
+test('an upstream is named as the configuration names it', () => {
+  const upstream = upstreamOn(tcp(5432), { block: 'reads', tcpKeepAliveMs: 30_000 })
+  expect(upstream).toMatchObject({
+    group: 'default',
+    block: 'reads',
+    address: '127.0.0.1:5432',
+    keepAliveMs: 30_000,
+  })
+})
