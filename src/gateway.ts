@@ -200,6 +200,8 @@ export class Gateway {
       await generation.desk.tell('onSignal', { signal })
       const { drainTimeout } = generation.config
       await Promise.all(generation.services.map(({ listener }) => listener.drain(drainTimeout)))
+      // Of the ends of sessions plugins are told behind what was said before.
+      await generation.desk.quiet()
       await generation.desk.tell('onShutdown', { connections: 0 })
     }
     await this.#scrapes?.stop()

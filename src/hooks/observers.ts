@@ -12,6 +12,8 @@ const DROPPABLE: ReadonlySet<ObservingHook> = new Set([
   'onTick',
 ])
 const NO_PARAMS = {}
+/** Bytes of traffic held for one slow plugin, beside the number of events. */
+const QUEUED_BYTES_MAX = 67_108_864
 
 export interface ObserverAccount {
   dropped(plugin: string, hook: ObservingHook): void
@@ -24,11 +26,19 @@ export interface Observer {
   readonly tags: Uint8Array | null
 }
 
+/** What is held for one plugin that may be dropped, in all sessions together. */
+interface Queued {
+  events: number
+  bytes: number
+}
+
 /** The observing steps of one generation, by hook, in order. */
 export class ObserverDesk {
   readonly #byHook: ReadonlyMap<ObservingHook, readonly Observer[]>
   readonly #deciders: ReadonlySet<string>
-  readonly #queued = new Map<string, number>()
+  readonly #queued = new Map<string, Queued>()
+  /** The last thing that each line is telling each plugin. */
+  readonly #underWay = new Set<Promise<void>>()
   readonly #queuedMax: number
   readonly #account: ObserverAccount
 
@@ -62,6 +72,17 @@ export class ObserverDesk {
     return hooks.some((hook) => this.of(hook).length > 0) ? new ObserverLine(this, session) : null
   }
 
+  /** Notes that a plugin is being told something. */
+  track(told: Promise<void>): void {
+    this.#underWay.add(told)
+    void told.then(() => this.#underWay.delete(told))
+  }
+
+  /** Resolves when everything that was to be told so far has been told. */
+  async quiet(): Promise<void> {
+    await Promise.all(this.#underWay)
+  }
+
   decides(plugin: string): boolean {
     return this.#deciders.has(plugin)
   }
@@ -70,26 +91,33 @@ export class ObserverDesk {
   async tell(hook: ObservingHook, params: Readonly<Record<string, unknown>>): Promise<void> {
     const event: ObservedEvent = { session: null, bytes: null, request: null, params }
     await Promise.all(
-      this.of(hook).map(async (observer) => {
-        if (!(await observer.step.tell(event))) this.#account.failed(observer.step.plugin, hook)
+      this.of(hook).map(async ({ step }) => {
+        if (!this.admit(step.plugin, hook, 0)) return
+        if (!(await step.tell(event))) this.#account.failed(step.plugin, hook)
+        this.leave(step.plugin, hook, 0)
       }),
     )
   }
 
   /** Takes a place in the queue of a plugin; false, and counted, where there is none. */
-  admit(plugin: string, hook: ObservingHook): boolean {
+  admit(plugin: string, hook: ObservingHook, bytes: number): boolean {
     if (!DROPPABLE.has(hook)) return true
-    const queued = this.#queued.get(plugin) ?? 0
-    if (queued >= this.#queuedMax) {
+    const queued = this.#queued.get(plugin) ?? { events: 0, bytes: 0 }
+    if (queued.events >= this.#queuedMax || queued.bytes + bytes > QUEUED_BYTES_MAX) {
       this.#account.dropped(plugin, hook)
       return false
     }
-    this.#queued.set(plugin, queued + 1)
+    queued.events += 1
+    queued.bytes += bytes
+    this.#queued.set(plugin, queued)
     return true
   }
 
-  leave(plugin: string, hook: ObservingHook): void {
-    if (DROPPABLE.has(hook)) this.#queued.set(plugin, (this.#queued.get(plugin) ?? 1) - 1)
+  leave(plugin: string, hook: ObservingHook, bytes: number): void {
+    const queued = this.#queued.get(plugin)
+    if (queued === undefined || !DROPPABLE.has(hook)) return
+    queued.events -= 1
+    queued.bytes -= bytes
   }
 
   failed(plugin: string, hook: ObservingHook): void {
@@ -111,23 +139,25 @@ export class ObserverLine {
   /** Tells a lifecycle hook of this session. */
   tell(hook: ObservingHook, params: Readonly<Record<string, unknown>> = NO_PARAMS): void {
     const event = { session: this.#session, bytes: null, request: null, params }
-    for (const { step } of this.#desk.of(hook)) this.#queue(step, hook, event)
+    for (const { step } of this.#desk.of(hook)) this.#queue(step, hook, event, 0)
   }
 
-  /** Tells one observer of bytes that were written; they are copied. */
+  /** Tells one observer of bytes that were written; they are copied, unless they are dropped. */
   traffic(
     { step }: Observer,
     hook: 'onTrafficToServer' | 'onTrafficToClient',
     bytes: Uint8Array,
     request: Uint8Array | null,
   ): void {
+    const size = bytes.length + (request?.length ?? 0)
+    if (this.#tails.has(step.plugin) && !this.#desk.admit(step.plugin, hook, size)) return
     const event = {
       session: this.#session,
       bytes: bytes.slice(),
       request: request === null ? null : request.slice(),
       params: NO_PARAMS,
     }
-    this.#queue(step, hook, event)
+    this.#queue(step, hook, event, size)
   }
 
   /** Resolves when every plugin that also decides was told what has happened so far. */
@@ -136,7 +166,8 @@ export class ObserverLine {
     return tails.length === 0 ? null : Promise.all(tails.map(([, tail]) => tail))
   }
 
-  #queue(step: ObservingStep, hook: ObservingHook, event: ObservedEvent): void {
+  /** `size`: bytes that the event was admitted with. */
+  #queue(step: ObservingStep, hook: ObservingHook, event: ObservedEvent, size: number): void {
     const { plugin } = step
     const tail = this.#tails.get(plugin)
     if (tail === undefined) {
@@ -147,17 +178,17 @@ export class ObserverLine {
       this.#follow(plugin, hook, told)
       return
     }
-    if (!this.#desk.admit(plugin, hook)) return
     const told = tail.then(() => step.tell(event))
-    this.#follow(plugin, hook, told, true)
+    this.#follow(plugin, hook, told, () => this.#desk.leave(plugin, hook, size))
   }
 
-  #follow(plugin: string, hook: ObservingHook, told: Promise<boolean>, admitted = false): void {
+  #follow(plugin: string, hook: ObservingHook, told: Promise<boolean>, leave?: () => void): void {
     const tail = told.then((well) => {
       if (!well) this.#desk.failed(plugin, hook)
-      if (admitted) this.#desk.leave(plugin, hook)
+      leave?.()
       if (this.#tails.get(plugin) === tail) this.#tails.delete(plugin)
     })
     this.#tails.set(plugin, tail)
+    this.#desk.track(tail)
   }
 }

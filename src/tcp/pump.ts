@@ -141,6 +141,11 @@ export class Pump implements Sink {
     if (this.#early > EARLY_BYTES_MAX) this.#pause()
   }
 
+  /** True while a step or a client must be waited for: what came has not all gone on. */
+  get busy(): boolean {
+    return (this.#stops & (WAITING | ANSWERING)) !== 0
+  }
+
   /** The protocol has something of its own to write here. */
   wake(): void {
     if ((this.#stops & WAITING) === 0 && !this.#working && this.#outlet !== null) this.#work()

@@ -367,14 +367,15 @@ export class Session implements PumpOwner, SessionFacts {
     } else if (loginTimeoutMs > 0 && !this.#loggedIn && now - this.#since >= loginTimeoutMs) {
       this.#around.account.loginTimeouts += 1
       this.refuse(refusals.timedOut('no login', loginTimeoutMs))
-    } else if (this.#idleSince(now) >= idleTimeoutMs && idleTimeoutMs > 0) {
+    } else if (idleTimeoutMs > 0 && !this.#underWay && now - this.#active >= idleTimeoutMs) {
       this.#around.account.idleTimeouts += 1
       this.refuse(refusals.timedOut('nothing happened', idleTimeoutMs))
     }
   }
 
-  #idleSince(now: number): number {
-    return this.#conversation.owes ? 0 : now - this.#active
+  /** A reply is owed, or a step has not decided yet about what came. */
+  get #underWay(): boolean {
+    return this.#conversation.owes || this.#toServer.busy || this.#toClient.busy
   }
 
   get #loggedIn(): boolean {
@@ -383,7 +384,7 @@ export class Session implements PumpOwner, SessionFacts {
 
   /** Asks the session to end for a shutdown: at once where nothing is under way, or by force. */
   drain(force: boolean): void {
-    const busy = this.#state === 'running' && !this.#conversation.idle
+    const busy = this.#state === 'running' && (!this.#conversation.idle || this.#underWay)
     if (!force && (busy || this.#state === 'cancelling')) return
     this.refuse(refusals.SHUTTING_DOWN)
   }

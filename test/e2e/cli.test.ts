@@ -213,7 +213,7 @@ describe('run --check', () => {
       '--check',
     )
     expect(status).toBe(0)
-    expect(stdout).toContain('every plugin that must start does')
+    expect(stdout).toContain('every plugin starts')
     expect(stderr).toContain('plugin ready')
   })
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
-import type { ObservingHook } from '../../src/hooks/hook.ts'
+import { HOOKS, type ObservingHook } from '../../src/hooks/hook.ts'
 import { type Observer, ObserverDesk, type ObserverLine } from '../../src/hooks/observers.ts'
-import type { ObservedEvent } from '../../src/hooks/step.ts'
+import type { ObservedEvent, ObservingStep } from '../../src/hooks/step.ts'
 import { bytesOf, SESSION, textOf } from './rig.ts'
 
 type Tell = (event: ObservedEvent) => boolean | Promise<boolean>
@@ -51,7 +51,10 @@ function bench(
   { deciders = [] as readonly string[], queuedMax = 100 } = {},
 ): Bench {
   const account: string[] = []
-  const hooks = new Map(Object.entries(byHook) as [ObservingHook, readonly Observer[]][])
+  const hooks = new Map<ObservingHook, readonly Observer[]>()
+  for (const row of HOOKS) {
+    if (row.kind === 'observes') hooks.set(row.name, byHook[row.name] ?? [])
+  }
   const desk = new ObserverDesk(hooks, new Set(deciders), queuedMax, {
     dropped: (plugin, hook) => account.push(`dropped ${plugin} ${hook}`),
     failed: (plugin, hook) => account.push(`failed ${plugin} ${hook}`),
@@ -135,6 +138,16 @@ describe('the queue of a plugin', () => {
     expect(told).toEqual(['a', 'b', 'c'])
     send('f')
     expect(told.at(-1)).toBe('f')
+  })
+
+  test('is bounded by bytes too, of events and their requests', () => {
+    const { observer } = slow('audit')
+    const { line, account } = bench({ onTrafficToClient: [observer] })
+    const big = new Uint8Array(2 ** 23)
+    for (let count = 0; count < 6; count++) line.traffic(observer, 'onTrafficToClient', big, big)
+    expect(account).toEqual(['dropped audit onTrafficToClient'])
+    line.traffic(observer, 'onTrafficToClient', bytesOf('small'), null)
+    expect(account).toHaveLength(2)
   })
 
   test('has room again for every event that was told', async () => {
@@ -227,4 +240,47 @@ test('a hook of no session is told to all its observers, and resolves when they 
   await telling
   expect(account).toEqual(['failed failing onBooted'])
   await desk.tell('onTick', {})
+})
+
+test('ticks do not pile up before a plugin that never answers', async () => {
+  const { observer, pending, told } = slow('audit')
+  const hooks = new Map([['onTick' as const, [observer]]])
+  const dropped: string[] = []
+  const desk = new ObserverDesk(hooks, new Set(), 2, {
+    dropped: (plugin, hook) => dropped.push(`${plugin} ${hook}`),
+    failed: () => {},
+  })
+  const ticks = [1, 2, 3].map((at) => desk.tell('onTick', { at }))
+  expect([told, dropped]).toEqual([['{"at":1}', '{"at":2}'], ['audit onTick']])
+  for (const finish of pending) finish()
+  await Promise.all(ticks)
+  void desk.tell('onTick', { at: 4 })
+  expect(told).toHaveLength(3)
+})
+
+test('a desk is quiet when every line has told what it had to', async () => {
+  const told: string[] = []
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const step: ObservingStep = {
+    plugin: 'slow',
+    priority: 1000,
+    onFailure: 'open',
+    messages: null,
+    unit: 'message',
+    tell: async ({ params }) => {
+      await promise
+      told.push(String(params['error']))
+      return true
+    },
+  }
+  const byHook = new Map([['onClosed' as const, [{ step, tags: null }]]])
+  const account = { dropped: () => {}, failed: () => {} }
+  const desk = new ObserverDesk(byHook, new Set(), 10, account)
+  for (const error of ['first', 'second']) desk.line(SESSION)?.tell('onClosed', { error })
+  const quiet = desk.quiet()
+  expect(told).toEqual([])
+  resolve()
+  await quiet
+  expect(told).toEqual(['first', 'second'])
+  await desk.quiet()
 })

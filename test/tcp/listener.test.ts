@@ -6,11 +6,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import type { Address } from '../../src/base/address.ts'
+import { CONTINUE, type TrafficVerdict } from '../../src/hooks/verdict.ts'
 import { POSTGRES } from '../../src/protocols/postgres/postgres.ts'
 import { newAccount } from '../../src/tcp/account.ts'
 import { Listener } from '../../src/tcp/listener.ts'
 import { createBalancer } from '../../src/upstream/balancer.ts'
 import { copyData, query, sslRequest } from '../kit/frontend.ts'
+import type { FakeStep } from '../kit/service.ts'
 import { server as says } from '../protocols/postgres/stage.ts'
 import { ANN, type Ends, setScene } from './scene.ts'
 
@@ -33,6 +35,20 @@ function skip(ms: number): void {
 async function ask({ wire, server }: Ends): Promise<void> {
   wire.send(SELECT)
   await server.read(SELECT.length)
+}
+
+/** A step that decides about queries when the test says so. */
+function pondering() {
+  const asked = Promise.withResolvers<void>()
+  const answer = Promise.withResolvers<TrafficVerdict>()
+  const step: FakeStep = {
+    messages: ['Query'],
+    decide: () => {
+      asked.resolve()
+      return answer.promise
+    },
+  }
+  return { decides: asked.promise, finish: () => answer.resolve(CONTINUE), step }
 }
 
 describe('an address', () => {
@@ -179,6 +195,19 @@ describe('idleTimeout', () => {
     expect(scene.service.account.idleTimeouts).toBe(1)
   })
 
+  test('ends no session whose step still decides', async () => {
+    const { decides, finish, step } = pondering()
+    await using scene = await setScene({ idleTimeoutMs: 60_000, fromClient: [step] })
+    const asking = await scene.logIn()
+    const idle = await scene.logIn()
+    asking.wire.send(SELECT)
+    await decides
+    skip(60_000)
+    await idle.wire.expect('ErrorResponse')
+    finish()
+    await asking.server.read(SELECT.length)
+  })
+
   test('of zero ends nobody', async () => {
     await using scene = await setScene({ loginTimeoutMs: 60_000, idleTimeoutMs: 0 })
     const idle = await scene.logIn()
@@ -216,6 +245,25 @@ describe('a shutdown', () => {
     expect(await ends.wire.expect('ErrorResponse')).toMatchObject({ code: '57P01' })
     await ends.wire.closed()
     ends.wire.destroy()
+    await drained
+  })
+
+  test('lets a step decide about a query first, and the query run', async () => {
+    const { decides, finish, step } = pondering()
+    await using scene = await setScene({ fromClient: [step] })
+    const { wire, server } = await scene.logIn()
+    const idle = await scene.logIn()
+    wire.send(SELECT)
+    await decides
+    const drained = scene.service.listener.drain(60_000)
+    await idle.wire.expect('ErrorResponse')
+    idle.wire.destroy()
+    finish()
+    await server.read(SELECT.length)
+    server.send(REPLY)
+    await wire.readUntil('ReadyForQuery')
+    expect(await wire.expect('ErrorResponse')).toMatchObject({ code: '57P01' })
+    wire.destroy()
     await drained
   })
 

@@ -129,3 +129,36 @@ describe('answers that a step gives', () => {
     expect(asked()).toBe(QUESTIONS)
   }, 20_000)
 })
+
+describe('a declared length', () => {
+  test('of 2 GB from many clients holds nothing, and nobody else suffers', async () => {
+    await using scene = await setScene({ fromClient: [passing(false)], bufferedBytesMax: 1000 })
+    const header = new Uint8Array([0x51, 0x7f, 0xff, 0xff, 0xff, 0x61, 0x62])
+    const other = await scene.logIn()
+    for (let count = 0; count < 50; count++) {
+      const { wire, server } = await scene.logIn()
+      wire.send(header)
+      // It streams past, as no step can be given that much.
+      await server.read(header.length)
+    }
+    expect(scene.service.budget).toMatchObject({ held: 0, spent: 0 })
+    expect(scene.service.failures).toHaveLength(50)
+    other.wire.send(ASK)
+    await other.server.read(ASK.length)
+  })
+
+  test('just under the limit holds what came, which all sessions share and give back', async () => {
+    await using scene = await setScene({ fromClient: [passing(false)], bufferedBytesMax: 1000 })
+    const part = query('x'.repeat(5000)).slice(0, 400)
+    const holding = [await scene.logIn(), await scene.logIn()]
+    for (const { wire } of holding) wire.send(part)
+    while (scene.service.budget.held < 800) await new Promise(setImmediate)
+    const third = await scene.logIn()
+    third.wire.send(part)
+    await third.server.read(part.length)
+    expect(scene.service.budget).toMatchObject({ held: 800, spent: 1 })
+    for (const { wire } of holding) wire.socket.resetAndDestroy()
+    while (scene.service.account.sessionsOpen > 1) await new Promise(setImmediate)
+    expect(scene.service.budget.held).toBe(0)
+  })
+})

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import type { ChainStep } from '../../src/hooks/chain.ts'
 import { CONTINUE, type TrafficVerdict } from '../../src/hooks/verdict.ts'
 import { RAW } from '../../src/protocols/raw.ts'
-import { newAccount } from '../../src/tcp/account.ts'
+import { type Account, newAccount } from '../../src/tcp/account.ts'
 import { Outlet } from '../../src/tcp/outlet.ts'
 import { type DirectionHooks, Pump, type PumpOwner } from '../../src/tcp/pump.ts'
 import { bytesOf, SESSION, textOf } from '../hooks/rig.ts'
@@ -34,6 +34,7 @@ interface Bench {
   readonly pump: Pump
   readonly ends: Ends
   readonly outlet: Outlet
+  readonly account: Account
   /** What the pump told its session, in order. */
   readonly told: string[]
   feed(text: string): void
@@ -74,10 +75,12 @@ function bench(decide: Decide | null, options: BenchOptions = {}): Bench {
   const ends = new Ends()
   const outlet = new Outlet(ends)
   const { fromClient } = conversation
-  const pump = new Pump(fromClient, fromClient, hooks, ownerTelling(told))
+  const owner = ownerTelling(told)
+  const { account } = owner
+  const pump = new Pump(fromClient, fromClient, hooks, owner)
   pump.readFrom(ends)
   pump.writeTo(outlet)
-  return { pump, ends, outlet, told, feed: (text) => pump.feed(bytesOf(text)) }
+  return { pump, ends, outlet, account, told, feed: (text) => pump.feed(bytesOf(text)) }
 }
 
 function edgeStep(decide: Decide): DirectionHooks['edges'][number] {
@@ -156,11 +159,10 @@ describe('bytes', () => {
   })
 
   test('are counted where they are written', () => {
-    const account = newAccount()
-    const { pump, feed } = bench(null)
+    const { pump, account, feed } = bench(null)
     pump.start()
     feed('abc')
-    expect(account.bytesToServer).toBe(0)
+    expect(account).toMatchObject({ bytesToServer: 3, bytesToClient: 0 })
   })
 
   test('are remembered as the request where a step asks for it', () => {
@@ -180,6 +182,7 @@ describe('a step that takes its time', () => {
     feed('b')
     feed('c')
     expect([seen, ends.reading, ends.written]).toEqual([['a'], false, ''])
+    expect(pump.busy).toBe(true)
     waiting.shift()!({ kind: 'replace', bytes: bytesOf('A') })
     await settle()
     expect([seen, ends.reading, ends.written]).toEqual([['a', 'b'], false, 'A'])
@@ -188,6 +191,7 @@ describe('a step that takes its time', () => {
     waiting.shift()!(CONTINUE)
     await settle()
     expect([seen, ends.reading, ends.written]).toEqual([['a', 'b', 'c'], true, 'Abc'])
+    expect(pump.busy).toBe(false)
   })
 
   test('does not let the source go on while the outlet is full as well', async () => {

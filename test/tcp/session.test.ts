@@ -1,8 +1,8 @@
 /** The life of a session, from its first byte to its end, with either side leaving at any time. */
 import { describe, expect, test } from 'bun:test'
-import { CONTINUE } from '../../src/hooks/verdict.ts'
+import { CONTINUE, type TrafficVerdict } from '../../src/hooks/verdict.ts'
 import { freePort } from '../kit/free-port.ts'
-import { copyData, query, sslRequest, terminate } from '../kit/frontend.ts'
+import { copyData, flush, query, sslRequest, terminate } from '../kit/frontend.ts'
 import { server as says } from '../protocols/postgres/stage.ts'
 import type { FakeConnection } from './fake-server.ts'
 import { ANN, GREETING, setScene } from './scene.ts'
@@ -172,6 +172,19 @@ describe('a server that goes away', () => {
       await wire.closed()
     })
   }
+
+  test('and a step that closes in the middle of a message: no words are put into it', async () => {
+    const words: TrafficVerdict = { kind: 'close', bytes: says.error('22000', 'bye') }
+    await using scene = await setScene({
+      fromClient: [{ messages: ['Flush'], decide: () => words }],
+    })
+    const { wire, server } = await scene.logIn()
+    const part = says.row('a long row').slice(0, 9)
+    server.send(part)
+    expect(await wire.readBytes(part.length)).toEqual(part)
+    wire.send(flush())
+    await wire.closed()
+  })
 
   test('with an error of its own has said enough', async () => {
     await using scene = await setScene()

@@ -170,6 +170,24 @@ describe('a refused message, with replies owed', () => {
     ])
   })
 
+  test('that is polite to a copy ends the copy: a Flush or a Sync', () => {
+    for (const [type, asked] of [
+      ['H', query('copy t from stdin')],
+      ['S', extendedQuery('copy t from stdin').slice(0, -5)],
+    ] as const) {
+      const stage = Stage.loggedIn({
+        fromClient: (unit) =>
+          String.fromCharCode(unit[0]!) === type ? { deny: DENIAL } : 'forward',
+      })
+      stage.client(asked)
+      if (type === 'S') stage.server(server.parsed(), server.bound(), server.noColumns())
+      stage.server(server.copyIn())
+      stage.serverRead()
+      stage.client(type === 'H' ? flush() : sync())
+      expect(stage.serverReadTypes()).toBe('f')
+    }
+  })
+
   test('that the server skips leaves nothing behind, however often', () => {
     const stage = refusing()
     for (let round = 0; round < 50; round++) {
@@ -181,6 +199,11 @@ describe('a refused message, with replies owed', () => {
     expect(answers.filter((answer) => answer === 'ErrorResponse 42501')).toEqual([])
     expect(answers).toHaveLength(200)
     expect(stage.conversation.idle).toBe(true)
+    // An error is looked at, and so held back until it is whole, only while a refusal is owed one.
+    const error = server.error('42601', 'bad')
+    stage.client(query('bad'), query('bad'))
+    stage.server(error.slice(0, 9))
+    expect(stage.clientReadRaw()).toEqual(error.slice(0, 9))
   })
 })
 
@@ -268,6 +291,36 @@ describe('an answered message', () => {
       'BindComplete',
       'CommandComplete DELETE 1',
       'ErrorResponse 42501',
+      'ReadyForQuery I',
+    ])
+  })
+
+  test('that ends a copy ends it at the server too, and is answered in its place', () => {
+    const stage = answering(server.complete('COPY 7'))
+    stage.client(query('copy t from stdin'))
+    stage.server(server.copyIn())
+    stage.clientRead()
+    stage.serverRead()
+    stage.client(message('f', new TextEncoder().encode(ANSWER)))
+    const sent = stage.serverRead()
+    expect(sent[0]).toBe(0x66)
+    stage.server(failureOf(sent), server.ready())
+    expect(stage.clientReadShort()).toEqual(['CommandComplete COPY 7', 'ReadyForQuery I'])
+    stage.client(copyDone())
+    expect(stage.serverReadTypes()).toBe('c')
+  })
+
+  test('of copied data loses that row, and the copy goes on', () => {
+    const stage = answering(new Uint8Array(0))
+    stage.client(query('copy t from stdin'))
+    stage.server(server.copyIn())
+    stage.serverRead()
+    stage.client(copyData('1\n'), copyData(ANSWER), copyData('3\n'), copyDone())
+    expect(stage.serverReadTypes()).toBe('ddc')
+    stage.server(server.complete('COPY 2'), server.ready())
+    expect(stage.clientReadShort()).toEqual([
+      'CopyInResponse',
+      'CommandComplete COPY 2',
       'ReadyForQuery I',
     ])
   })

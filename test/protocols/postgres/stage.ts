@@ -69,7 +69,7 @@ export class Stage {
   readonly budget = { held: 0, heldMax: 2 ** 28, spent: 0 }
   /** Kinds of all pieces but `pass`, `inject` and `unit`, of either direction. */
   readonly events: string[] = []
-  readonly units = { client: [] as Uint8Array[], server: [] as Uint8Array[] }
+  readonly units: Readonly<Record<'client' | 'server', Uint8Array[]>> = { client: [], server: [] }
   readonly #decide: { readonly client: Decide; readonly server: Decide }
   #working: Flow | null = null
   #toServer: Uint8Array[] = []
@@ -96,13 +96,16 @@ export class Stage {
   /** A stage on which the client is logged in, and nothing was read yet. */
   static loggedIn(options: StageOptions = {}): Stage {
     let asked = false
-    const decide = (given: Decide | undefined): Decide | undefined =>
-      given && ((unit) => (asked ? given(unit) : 'forward'))
+    const later =
+      (given: Decide): Decide =>
+      (unit) =>
+        asked ? given(unit) : 'forward'
+    const { fromClient, fromServer } = options
     const stage = new Stage({
       ...options,
-      fromClient: decide(options.fromClient),
-      fromServer: decide(options.fromServer),
-    } as StageOptions)
+      ...(fromClient === undefined ? {} : { fromClient: later(fromClient) }),
+      ...(fromServer === undefined ? {} : { fromServer: later(fromServer) }),
+    })
     stage.client(startup({ user: 'ann', database: 'shop' }))
     stage.server(server.authentication(0), server.key(7, 9), server.ready())
     stage.serverRead()
