@@ -183,7 +183,7 @@ async function assembleService(
     group,
     address: parsed(await settleAddress(server, parts), server.network, `servers.${group}.address`),
     protocol,
-    hooks: assembleHooks(protocol, parts),
+    hooks: assembleHooks(protocol, balancer, parts),
     balancer,
     limits: { messageBytesMax: server.messageBytesMax, budget },
     sessionsMax: server.sessionsMax,
@@ -237,7 +237,11 @@ function parsed(text: string, network: string, key: string) {
 }
 
 /** The chains of one service: every plugin's steps, cut the way this protocol cuts. */
-function assembleHooks(protocol: Protocol, { registry, desk, tally, log }: Parts): ServiceHooks {
+function assembleHooks(
+  protocol: Protocol,
+  balancer: Balancer,
+  { registry, desk, tally, log }: Parts,
+): ServiceHooks {
   const opening = stepsOf(registry, log, (all) => all.onOpening)
   const fromClient = stepsOf(registry, log, (all) => all.onTrafficFromClient)
   const fromServer = stepsOf(registry, log, (all) => all.onTrafficFromServer)
@@ -245,6 +249,8 @@ function assembleHooks(protocol: Protocol, { registry, desk, tally, log }: Parts
     fromServer.some((step) => step.needsRequest) || desk.of('onTrafficToClient').length > 0
   const opens = openingChain(opening, {
     failed: (plugin, cause) => tally.stepFailed(plugin, 'onOpening', cause),
+    routeFlaw: (block) =>
+      balancer.named(block) === undefined ? `there is no block "${block}"` : null,
   })
   return {
     opening: opens,

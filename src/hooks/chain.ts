@@ -30,7 +30,6 @@ export interface Cutter {
   ): readonly { readonly bytes: Uint8Array; readonly wanted: boolean }[]
   flaw(bytes: Uint8Array): string | null
   answerFlaw?(bytes: Uint8Array): string | null
-  single(bytes: Uint8Array): boolean
 }
 
 /** Where the outcome of a chain goes, in order. */

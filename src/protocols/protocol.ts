@@ -91,8 +91,6 @@ export interface Flow {
   parts(bytes: Uint8Array, cut: Cut, tags: Uint8Array | null): readonly Part[]
   /** Why the bytes are not whole, well-formed messages of this direction; null if they are. */
   flaw(bytes: Uint8Array): string | null
-  /** True where the bytes are exactly one message. */
-  single(bytes: Uint8Array): boolean
   /** True while the source should be paused, because too much is owed. */
   readonly full: boolean
   /** Gives up what is held; idempotent. */

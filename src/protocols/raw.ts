@@ -76,10 +76,6 @@ class RawFlow implements ClientFlow {
     return null
   }
 
-  single(): boolean {
-    return true
-  }
-
   release(): void {
     this.#chunk = EMPTY
   }

@@ -37,7 +37,6 @@ test('bytes are of no type: every unit is single and sound, and one part for eve
   const { fromClient } = converse(ALL, ALL).conversation
   expect(fromClient.flaw(bytes)).toBeNull()
   expect(fromClient.answerFlaw(bytes)).toBeNull()
-  expect(fromClient.single(bytes)).toBe(true)
   expect(fromClient.parts(bytes, 'message', null)).toEqual([{ bytes, wanted: true }])
   expect(fromClient.forward(bytes)).toBe(bytes)
 })

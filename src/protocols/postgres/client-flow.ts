@@ -364,23 +364,11 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     if (length !== bytes.length) return `it declares ${length} bytes and has ${bytes.length}`
     return startupFlaw(length, numberAt(bytes, 4))
   }
-
-  single(bytes: Uint8Array): boolean {
-    return isStartup(bytes) || numberOfMessages(bytes) === 1
-  }
 }
 
 /** A startup packet begins with its length, which is far below 2^24; no message has the type 0. */
 function isStartup(bytes: Uint8Array): boolean {
   return bytes[0] === 0
-}
-
-function numberOfMessages(bytes: Uint8Array): number {
-  let count = 0
-  walk(bytes, FRONTEND_TAGS, () => {
-    count += 1
-  })
-  return count
 }
 
 /** An answer without its ReadyForQuery, and whether it had one, and an error. */

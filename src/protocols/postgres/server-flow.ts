@@ -228,12 +228,4 @@ export class PostgresServerFlow implements Flow, Judge {
   flaw(bytes: Uint8Array): string | null {
     return walk(bytes, BACKEND_TAGS, () => {})
   }
-
-  single(bytes: Uint8Array): boolean {
-    let count = 0
-    walk(bytes, BACKEND_TAGS, () => {
-      count += 1
-    })
-    return count === 1
-  }
 }

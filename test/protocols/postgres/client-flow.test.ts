@@ -209,8 +209,6 @@ describe('units', () => {
     const { fromClient } = Stage.loggedIn().conversation
     const parts = fromClient.parts(sent, 'batch', null)
     expect(parts.map(({ bytes }) => typesOf(bytes))).toEqual(['PBDES', 'Q', 'PB', 'PES'])
-    expect(fromClient.single(query('x'))).toBe(true)
-    expect(fromClient.single(sent)).toBe(false)
     expect(fromClient.flaw(sent)).toBeNull()
     expect(fromClient.flaw(sent.slice(1))).not.toBeNull()
   })

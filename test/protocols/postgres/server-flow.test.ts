@@ -186,10 +186,6 @@ describe('units', () => {
     const { fromServer } = stage.conversation
     expect(fromServer.parts(concat(...SELECT), 'message', null)).toHaveLength(4)
     expect(fromServer.parts(concat(...SELECT), 'reply', null)).toHaveLength(1)
-    expect([fromServer.single(server.ready()), fromServer.single(concat(...SELECT))]).toEqual([
-      true,
-      false,
-    ])
     expect([fromServer.flaw(concat(...SELECT)), fromServer.flaw(query('x'))?.[0]]).toEqual([
       null,
       'b',
