@@ -18,6 +18,7 @@ import {
   STATUSES,
   type Status,
   scripted,
+  spokenDirectly,
   startWith,
   stepFailures,
 } from './plugins-scene.ts'
@@ -82,15 +83,8 @@ afterAll(async () => {
   await postgres.stop()
 })
 
-async function direct(
-  status: Status,
-  messages: readonly Uint8Array[],
-  replies: number,
-): Promise<string[]> {
-  using wire = await login(postgres, postgres)
-  await bringTo(wire, status)
-  return await exchange(wire, messages, replies)
-}
+const direct = (status: Status, messages: readonly Uint8Array[], replies: number) =>
+  spokenDirectly(postgres, status, messages, replies)
 
 for (const [chain, runtimes] of Object.entries(CHAINS)) {
   describe(chain, () => {

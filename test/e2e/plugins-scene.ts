@@ -263,3 +263,15 @@ export class CallsFile {
     rmSync(this.#folder, { recursive: true })
   }
 }
+
+/** What PostgreSQL itself says to these messages, where the session stands. */
+export async function spokenDirectly(
+  postgres: PostgresServer,
+  status: Status,
+  messages: readonly Uint8Array[],
+  replies: number,
+): Promise<string[]> {
+  using wire = await login(postgres, postgres)
+  await bringTo(wire, status)
+  return await exchange(wire, messages, replies)
+}

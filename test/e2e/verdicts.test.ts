@@ -21,6 +21,7 @@ import {
   STATUSES,
   type Status,
   scripted,
+  spokenDirectly,
   startWith,
   stepFailures,
 } from './plugins-scene.ts'
@@ -139,16 +140,8 @@ async function sessionOf({ runtime, status }: Cell) {
   return wire
 }
 
-/** What PostgreSQL itself says to these messages, where the session stands. */
-async function direct(
-  status: Status,
-  messages: readonly Uint8Array[],
-  replies: number,
-): Promise<string[]> {
-  using wire = await login(postgres, postgres)
-  await bringTo(wire, status)
-  return await exchange(wire, messages, replies)
-}
+const direct = (status: Status, messages: readonly Uint8Array[], replies: number) =>
+  spokenDirectly(postgres, status, messages, replies)
 
 /** The statement goes on, as it came or as it was rewritten: `sql` is what the server must get. */
 async function passes(cell: Cell, marked: string, sql: string): Promise<void> {

@@ -6,28 +6,13 @@ import { pino } from 'pino'
 import { GatewayError } from '../../src/base/errors.ts'
 import type { Plugin, PluginSpec } from '../../src/plugins/plugin.ts'
 import { PluginRegistry, runtimeOf } from '../../src/plugins/registry.ts'
+import { makeSpec } from '../fixtures/wasm/kit.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'postern-registry-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 function spec(name: string | null, changes: Partial<PluginSpec> = {}): PluginSpec {
-  return {
-    name,
-    priority: 1000,
-    runtime: 'wasm',
-    localPath: `/plugins/${name}.wasm`,
-    checksum: null,
-    args: [],
-    env: [],
-    inheritEnv: [],
-    config: {},
-    required: false,
-    onFailure: 'open',
-    timeoutMs: 1000,
-    startTimeoutMs: 1000,
-    resultBytesMax: 2 ** 26,
-    ...changes,
-  }
+  return makeSpec(`/plugins/${name}.wasm`, { name, ...changes })
 }
 
 /** Plugins that do nothing but tell what happens to them; some fail. */

@@ -20,14 +20,20 @@ import {
   STARTUP_BYTES_MAX,
   startupFlaw,
 } from './startup.ts'
-import { BACKEND, BACKEND_TAGS, FRONTEND, FRONTEND_TAGS } from './tags.ts'
+import {
+  BACKEND,
+  BACKEND_TAGS,
+  FRONTEND,
+  FRONTEND_PLAIN,
+  FRONTEND_TAGS,
+  NOTHING_PLAIN,
+  unwanted,
+} from './tags.ts'
 import type { Talk } from './talk.ts'
 
 const EMPTY: Uint8Array = new Uint8Array(0)
 /** The answer to a request for encryption: one byte, before any message. */
 const NO_ENCRYPTION = Uint8Array.of(0x4e)
-
-const NOTHING_PLAIN = new Uint8Array(256)
 
 /** Messages that begin a statement: a unit begins with one and has no second. */
 function begins(tag: number): boolean {
@@ -49,7 +55,7 @@ export class PostgresClientFlow implements ClientFlow, Judge {
   readonly #talk: Talk
   readonly #reader: MessageReader
   readonly #wanted: Uint8Array | null
-  readonly #plain = new Uint8Array(256)
+  readonly #plain: Uint8Array
   #startup = true
   #packet: Uint8Array = EMPTY
   #encryptionAsked = 0
@@ -63,7 +69,7 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     this.#wanted = options.fromClient.tags
     this.#reader = new MessageReader(this, options.fromClient, options.limits)
     talk.toServerDue = this.#reader.due
-    this.#plain[FRONTEND.CopyData] = this.#wanted?.[FRONTEND.CopyData] === 1 ? 0 : 1
+    this.#plain = unwanted(FRONTEND_PLAIN, this.#wanted)
   }
 
   get plain(): Uint8Array {

@@ -1,19 +1,18 @@
 /** Messages that the gateway itself makes or reads. Source: PostgreSQL, "Message Formats". */
 import type { Refused } from '../protocol.ts'
-import { HEADER_BYTES, lengthAt } from './reader.ts'
+import { HEADER_BYTES, LENGTH_MIN, lengthAt } from './reader.ts'
 import { BACKEND, FRONTEND } from './tags.ts'
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 /** Chunks up to this length may take the short cut. */
 const SHORT_BYTES_MAX = 16_384
-const LENGTH_MIN = 4
 
 /** A typed message around a body. */
 export function message(tag: number, body: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(HEADER_BYTES + body.length)
   bytes[0] = tag
-  new DataView(bytes.buffer).setUint32(1, body.length + 4)
+  new DataView(bytes.buffer).setUint32(1, body.length + LENGTH_MIN)
   bytes.set(body, HEADER_BYTES)
   return bytes
 }
@@ -94,7 +93,8 @@ export function walk(
     if (tags[tag] !== 1) return `byte ${at} is no message type (0x${tag.toString(16)})`
     const length = lengthAt(bytes, at)
     const to = at + 1 + length
-    if (length < 4) return `the message at byte ${at} declares an invalid length of ${length}`
+    if (length < LENGTH_MIN)
+      return `the message at byte ${at} declares an invalid length of ${length}`
     if (to > bytes.length) return `the message at byte ${at} is cut: ${length} bytes declared`
     visit(tag, at, to)
     at = to

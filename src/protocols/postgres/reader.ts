@@ -8,7 +8,8 @@ import { Hold } from './hold.ts'
 const EMPTY: Uint8Array = new Uint8Array(0)
 /** One byte of type and four of length. */
 export const HEADER_BYTES = 5
-const LENGTH_MIN = 4
+/** A length counts its own four bytes. */
+export const LENGTH_MIN = 4
 const LENGTH_MAX = 0x7fff_ffff
 
 /**

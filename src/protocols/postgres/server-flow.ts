@@ -4,7 +4,7 @@ import { areWhole, copyFail, errorResponse, errorText, SYNC, walk, warning } fro
 import { partsOf } from './parts.ts'
 import { type Fate, HEADER_BYTES, type Judge, joined, lengthAt, MessageReader } from './reader.ts'
 import { numberAt } from './startup.ts'
-import { BACKEND, BACKEND_TAGS, FRONTEND } from './tags.ts'
+import { BACKEND, BACKEND_PLAIN, BACKEND_TAGS, FRONTEND, NOTHING_PLAIN, unwanted } from './tags.ts'
 import type { Talk } from './talk.ts'
 
 const EMPTY: Uint8Array = new Uint8Array(0)
@@ -13,8 +13,6 @@ const AUTHENTICATION_OK = 0
 const AUTHENTICATION_SASL_FINAL = 12
 /** More than any BackendKeyData (256 bytes of key in protocol 3.2). */
 const TAP_BYTES = 512
-
-const NOTHING_PLAIN = new Uint8Array(256)
 
 /** Messages that may come at any time and belong to no reply. */
 function asynchronous(tag: number): boolean {
@@ -33,7 +31,7 @@ export class PostgresServerFlow implements Flow, Judge {
   readonly #cutsReplies: boolean
   /** The rest of a refused reply is dropped, up to ReadyForQuery. */
   #dropping = false
-  readonly #plain = new Uint8Array(256)
+  readonly #plain: Uint8Array
   /** True where the server's last words were an error, so that it need not be explained again. */
   endedInError = false
 
@@ -43,9 +41,7 @@ export class PostgresServerFlow implements Flow, Judge {
     this.#cutsReplies = options.fromServer.cut === 'reply' && this.#wanted !== null
     this.#reader = new MessageReader(this, options.fromServer, options.limits)
     talk.toClientDue = this.#reader.due
-    for (const tag of [BACKEND.DataRow, BACKEND.CopyData]) {
-      this.#plain[tag] = this.#wanted?.[tag] === 1 ? 0 : 1
-    }
+    this.#plain = unwanted(BACKEND_PLAIN, this.#wanted)
   }
 
   get plain(): Uint8Array {

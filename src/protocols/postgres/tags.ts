@@ -81,3 +81,13 @@ function tableOf(tags: readonly number[]): Uint8Array {
 export const FRONTEND_TAGS = tableOf(Object.values(FRONTEND).filter((tag) => tag !== 0))
 /** 1 for each byte that may begin a message from a server. */
 export const BACKEND_TAGS = tableOf(Object.values(BACKEND))
+
+/** Types that pass without meaning anything to a session: rows and copied data. */
+export const FRONTEND_PLAIN = tableOf([FRONTEND.CopyData])
+export const BACKEND_PLAIN = tableOf([BACKEND.DataRow, BACKEND.CopyData])
+export const NOTHING_PLAIN = tableOf([])
+
+/** The plain types that no step wants; made anew only where a step wants something. */
+export function unwanted(plain: Uint8Array, wanted: Uint8Array | null): Uint8Array {
+  return wanted === null ? plain : plain.map((is, tag) => (wanted[tag] === 1 ? 0 : is))
+}

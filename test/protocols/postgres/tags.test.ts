@@ -1,11 +1,13 @@
 import { expect, test } from 'bun:test'
 import {
   BACKEND,
+  BACKEND_PLAIN,
   BACKEND_TAGS,
   backendTag,
   FRONTEND,
   FRONTEND_TAGS,
   frontendTag,
+  unwanted,
 } from '../../../src/protocols/postgres/tags.ts'
 
 function letters(table: Uint8Array): string {
@@ -37,4 +39,11 @@ test('a name of the other direction, of nobody, or of every object is not found'
     expect(frontendTag(name)).toBeUndefined()
   }
   for (const name of ['Query', 'toString', 'constructor']) expect(backendTag(name)).toBeUndefined()
+})
+
+test('plain messages that a step wants are plain no longer, for that session alone', () => {
+  const wanted = new Uint8Array(256)
+  wanted[BACKEND.DataRow] = 1
+  expect(letters(unwanted(BACKEND_PLAIN, wanted))).toBe('d')
+  expect(letters(unwanted(BACKEND_PLAIN, null))).toBe('Dd')
 })
