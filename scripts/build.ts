@@ -13,6 +13,8 @@ const ROOT = resolve(import.meta.dir, '..')
 const DIST = join(ROOT, 'dist')
 const BINARY = join(DIST, 'postern')
 const STAMP = join(DIST, 'build.json')
+/** The program, and what it runs on a thread of its own. */
+const ENTRIES = ['src/main.ts', 'src/plugins/wasm/prepare-thread.ts']
 /** Everything the outcome depends on, but for the commit and Bun, which the stamp holds. */
 const SOURCES = [
   'src',
@@ -65,8 +67,10 @@ export async function build({ ifStale, say }: BuildOptions): Promise<void> {
 
 /** One executable; the old one stays whole, also while it runs, until the new one is. */
 async function compile({ version, commit }: Stamp): Promise<void> {
-  const entry = join(ROOT, 'src/main.ts')
-  if (!existsSync(entry)) throw new Error(`${entry} is not there: nothing to compile`)
+  const entries = ENTRIES.map((entry) => join(ROOT, entry))
+  for (const entry of entries) {
+    if (!existsSync(entry)) throw new Error(`${entry} is not there: nothing to compile`)
+  }
   const fresh = `${BINARY}.fresh`
   // Without the two "no-compile-autoload" the executable would run code from a bunfig.toml or take
   // variables from an .env of whatever folder it is started in.
@@ -83,7 +87,9 @@ async function compile({ version, commit }: Stamp): Promise<void> {
       '--no-compile-autoload-bunfig',
       `--define=POSTERN_VERSION=${JSON.stringify(version)}`,
       `--define=POSTERN_COMMIT=${JSON.stringify(commit)}`,
-      entry,
+      // Side by side, so that whoever starts the thread finds it by its name alone.
+      '--entry-naming=[name].[ext]',
+      ...entries,
       `--outfile=${fresh}`,
     ],
     { cwd: ROOT },

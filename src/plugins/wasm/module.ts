@@ -1,9 +1,12 @@
 /**
- * Reads from a WebAssembly binary what the engine does not tell: the exact types of its imports
- * and exports, and how much memory it asks for. Pure; the engine validates the rest.
+ * What an agreement with the host rests on, and the engine does not tell: the exact types of a
+ * module's imports and exports. Reads the sections that say so.
  */
-import { GatewayError } from '../../base/errors.ts'
-import { MEMORY_PAGES_MAX, MODULE_ITEMS_MAX, TABLE_ELEMENTS_MAX } from './limits.ts'
+import type { BinaryReader } from './binary.ts'
+import { MODULE_ITEMS_MAX, MODULE_TYPE_VALUES_MAX, TYPE_VALUES_MAX } from './limits.ts'
+import { featureFlaw, VALUE_TYPES } from './opcodes.ts'
+import { readValueType } from './scan.ts'
+import type { Sections } from './sections.ts'
 
 /** A function's type as text, such as `(i32, i32) -> i32`; equal texts are equal types. */
 export type FunctionType = string
@@ -23,240 +26,106 @@ export interface ModuleShape {
   readonly memories: ReadonlySet<string>
 }
 
-const HEADER = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]
-const SECTION = { types: 1, imports: 2, functions: 3, tables: 4, memories: 5, exports: 7 } as const
-const EXTERNAL = { function: 0, memory: 2 } as const
+/** A type of functions. */
+export interface ModuleType {
+  readonly text: FunctionType
+  /** The parameters' types, a byte each. */
+  readonly params: Uint8Array
+  /** The results' types, a byte each. */
+  readonly results: Uint8Array
+}
+
+/** The parts of a module that stand before its code. */
+export interface Outline {
+  readonly sections: Sections
+  readonly types: readonly ModuleType[]
+  readonly imports: readonly ModuleImport[]
+  /** For every function the index of its type, the imported ones first. */
+  readonly functions: readonly number[]
+}
+
+/** Kinds of imports and exports, by their number. */
+export const EXTERNAL = { function: 0, table: 1, memory: 2, global: 3, tag: 4 } as const
+const EXTERNAL_NAMES = ['function', 'table', 'memory', 'global', 'tag']
+
 const FUNCTION_TYPE = 0x60
 /** First bytes of the types of the garbage collection proposal: rec, sub, struct and array. */
 const COLLECTED_TYPES: ReadonlySet<number> = new Set([0x4e, 0x4f, 0x50, 0x5e, 0x5f])
-const VALUE_TYPES: ReadonlyMap<number, string> = new Map([
-  [0x7f, 'i32'],
-  [0x7e, 'i64'],
-  [0x7d, 'f32'],
-  [0x7c, 'f64'],
-  [0x7b, 'v128'],
-  [0x70, 'funcref'],
-  [0x6f, 'externref'],
-])
-/** What may be imported or exported, by its number. */
-const EXTERNAL_NAMES = ['function', 'table', 'memory', 'global', 'tag']
 
-/** A place in the binary; every read is checked against the end of its section. */
-class Cursor {
-  readonly #bytes: Uint8Array
-  readonly #end: number
-  /** The file, for errors. */
-  readonly #where: string
-  at: number
-
-  constructor(bytes: Uint8Array, at: number, end: number, where: string) {
-    this.#bytes = bytes
-    this.at = at
-    this.#end = end
-    this.#where = where
-  }
-
-  fail(sentence: string): never {
-    throw new GatewayError('PLUGIN_WASM', `${this.#where}: ${sentence}`)
-  }
-
-  get done(): boolean {
-    return this.at >= this.#end
-  }
-
-  byte(): number {
-    if (this.done) this.fail('the module is cut short; build or copy it again')
-    return this.#bytes[this.at++]!
-  }
-
-  /** An unsigned number of at most 32 bits, in LEB128. */
-  number(): number {
-    let value = 0
-    for (let shift = 0; shift < 35; shift += 7) {
-      const byte = this.byte()
-      value += (byte & 0x7f) * 2 ** shift
-      if (byte < 0x80) return value <= 0xffff_ffff ? value : this.fail('a number is too large')
-    }
-    return this.fail('a number is longer than five bytes')
-  }
-
-  /** How many items follow; each takes a byte at least, so that no count is taken on trust. */
-  count(what: string): number {
-    const count = this.number()
-    if (count > MODULE_ITEMS_MAX) this.fail(`${count} ${what}, at most ${MODULE_ITEMS_MAX}`)
-    return count
-  }
-
-  skip(length: number): void {
-    if (length > this.#end - this.at) this.fail('the module is cut short; build or copy it again')
-    this.at += length
-  }
-
-  section(): Cursor {
-    const length = this.number()
-    const start = this.at
-    this.skip(length)
-    return new Cursor(this.#bytes, start, this.at, this.#where)
-  }
-
-  name(): string {
-    const length = this.number()
-    const start = this.at
-    this.skip(length)
-    try {
-      return new TextDecoder('utf-8', { fatal: true }).decode(this.#bytes.subarray(start, this.at))
-    } catch {
-      return this.fail('a name in it is not UTF-8')
-    }
-  }
+function readValueTypes(reader: BinaryReader): Uint8Array {
+  const count = reader.count('values of a type', TYPE_VALUES_MAX)
+  const start = reader.at
+  for (let left = count; left > 0; left--) readValueType(reader)
+  return reader.between(start, reader.at)
 }
 
-function readValueTypes(cursor: Cursor): string {
-  const names: string[] = []
-  for (let left = cursor.count('values of a type'); left > 0; left--) {
-    const code = cursor.byte()
-    // Typed references carry a heap type; none of our functions takes one, so its name is enough.
-    if (code === 0x63 || code === 0x64) cursor.number()
-    names.push(VALUE_TYPES.get(code) ?? `type 0x${code.toString(16)}`)
-  }
-  return names.join(', ')
+function listed(types: Uint8Array): string {
+  return Array.from(types, (byte) => VALUE_TYPES.get(byte)).join(', ')
 }
 
-function readTypes(cursor: Cursor): FunctionType[] {
-  const types: FunctionType[] = []
-  for (let left = cursor.count('types'); left > 0; left--) {
-    const form = cursor.byte()
-    if (COLLECTED_TYPES.has(form)) {
-      cursor.fail('it uses garbage-collected types; build it for WebAssembly without them')
+function readType(reader: BinaryReader): ModuleType {
+  const form = reader.byte()
+  if (COLLECTED_TYPES.has(form)) reader.fail(featureFlaw('garbage collection'))
+  if (form !== FUNCTION_TYPE) reader.fail(`0x${form.toString(16)} begins no type`)
+  const params = readValueTypes(reader)
+  const results = readValueTypes(reader)
+  const result = results.length === 1 ? listed(results) : `(${listed(results)})`
+  return { text: `(${listed(params)}) -> ${result}`, params, results }
+}
+
+function readTypes(sections: Sections): readonly ModuleType[] {
+  const types: ModuleType[] = []
+  const reader = sections.reader('types')
+  let values = 0
+  for (let left = reader?.count('types', MODULE_ITEMS_MAX) ?? 0; left > 0; left--) {
+    const type = readType(reader!)
+    values += type.params.length + type.results.length
+    if (values > MODULE_TYPE_VALUES_MAX) {
+      reader!.fail(`its types have over ${MODULE_TYPE_VALUES_MAX} parameters and results`)
     }
-    if (form !== FUNCTION_TYPE) cursor.fail(`0x${form.toString(16)} begins no type`)
-    const params = readValueTypes(cursor)
-    const results = readValueTypes(cursor)
-    types.push(
-      `(${params}) -> ${results.includes(',') || results === '' ? `(${results})` : results}`,
-    )
+    types.push(type)
   }
+  reader?.finish('types')
   return types
 }
 
-function typeAt(cursor: Cursor, types: readonly FunctionType[], index: number): FunctionType {
-  return types[index] ?? cursor.fail(`type ${index} does not exist`)
-}
-
-function readImports(cursor: Cursor, types: readonly FunctionType[]): ModuleImport[] {
+/** Only functions are granted; their types go to `functions`, which they are the first of. */
+function readImports(
+  sections: Sections,
+  types: readonly ModuleType[],
+  functions: number[],
+): readonly ModuleImport[] {
   const imports: ModuleImport[] = []
-  for (let left = cursor.count('imports'); left > 0; left--) {
-    const module = cursor.name()
-    const name = cursor.name()
-    const kind = cursor.byte()
+  const reader = sections.reader('imports')
+  for (let left = reader?.count('imports', MODULE_ITEMS_MAX) ?? 0; left > 0; left--) {
+    const module = reader!.name()
+    const name = reader!.name()
+    const kind = reader!.byte()
     if (kind !== EXTERNAL.function) {
       const what = EXTERNAL_NAMES[kind] ?? `kind ${kind}`
-      cursor.fail(`it imports ${module}.${name}, a ${what}; only functions are granted`)
+      reader!.fail(`it imports ${module}.${name}, a ${what}; only functions are granted`)
     }
-    imports.push({ module, name, type: typeAt(cursor, types, cursor.number()) })
+    const type = reader!.index('type', types.length)
+    functions.push(type)
+    imports.push({ module, name, type: types[type]!.text })
   }
+  reader?.finish('imports')
   return imports
 }
 
-/** The least size in the limits of a memory or a table. */
-function readMinimum(cursor: Cursor, what: string): number {
-  const flags = cursor.byte()
-  if (flags > 1)
-    cursor.fail(`its ${what} is shared, 64-bit or of odd pages; only plain 32-bit ones`)
-  const minimum = cursor.number()
-  if (flags === 1) cursor.number()
-  return minimum
+function readFunctions(sections: Sections, types: number, functions: number[]): void {
+  const reader = sections.reader('functions')
+  for (let left = reader?.count('functions', MODULE_ITEMS_MAX) ?? 0; left > 0; left--) {
+    functions.push(reader!.index('type', types))
+  }
+  reader?.finish('functions')
 }
 
-function checkTables(cursor: Cursor): void {
-  for (let left = cursor.count('tables'); left > 0; left--) {
-    const code = cursor.byte()
-    if (code === 0x40) cursor.fail('its table has an initial expression, which is not supported')
-    if (code === 0x63 || code === 0x64) cursor.number()
-    const elements = readMinimum(cursor, 'table')
-    if (elements > TABLE_ELEMENTS_MAX) {
-      cursor.fail(`its table has ${elements} elements, at most ${TABLE_ELEMENTS_MAX}`)
-    }
-  }
-}
-
-function checkMemories(cursor: Cursor): void {
-  const count = cursor.count('memories')
-  if (count > 1) cursor.fail(`it has ${count} memories; only one is supported`)
-  if (count === 0) return
-  const pages = readMinimum(cursor, 'memory')
-  if (pages > MEMORY_PAGES_MAX) {
-    cursor.fail(`it asks for ${pages} pages of memory at the start, at most ${MEMORY_PAGES_MAX}`)
-  }
-}
-
-/** What has been read so far; sections come in the order of their numbers. */
-interface Parts {
-  types: readonly FunctionType[]
-  imports: readonly ModuleImport[]
-  /** The types of all functions by their index, the imported ones first. */
-  readonly indexed: FunctionType[]
-  readonly functions: Map<string, FunctionType>
-  readonly memories: Set<string>
-}
-
-function readExports(cursor: Cursor, { indexed, functions, memories }: Parts): void {
-  for (let left = cursor.count('exports'); left > 0; left--) {
-    const name = cursor.name()
-    const kind = cursor.byte()
-    const index = cursor.number()
-    if (kind === EXTERNAL.memory) memories.add(name)
-    if (kind !== EXTERNAL.function) continue
-    const type = indexed[index]
-    if (type === undefined) cursor.fail(`export ${name} is function ${index}, which is none`)
-    functions.set(name, type)
-  }
-}
-
-function readSection(id: number, cursor: Cursor, parts: Parts): void {
-  switch (id) {
-    case SECTION.types:
-      parts.types = readTypes(cursor)
-      return
-    case SECTION.imports:
-      parts.imports = readImports(cursor, parts.types)
-      for (const { type } of parts.imports) parts.indexed.push(type)
-      return
-    case SECTION.functions:
-      for (let left = cursor.count('functions'); left > 0; left--) {
-        parts.indexed.push(typeAt(cursor, parts.types, cursor.number()))
-      }
-      return
-    case SECTION.tables:
-      checkTables(cursor)
-      return
-    case SECTION.memories:
-      checkMemories(cursor)
-      return
-    case SECTION.exports:
-      readExports(cursor, parts)
-      return
-    default:
-  }
-}
-
-/** Reads the parts of `bytes` that an agreement with the host rests on; `where` is for errors. */
-export function readModule(bytes: Uint8Array, where: string): ModuleShape {
-  const cursor = new Cursor(bytes, 0, bytes.length, where)
-  if (HEADER.some((byte, index) => bytes[index] !== byte)) {
-    cursor.fail('not a WebAssembly 1.0 module; `localPath` must name the .wasm file of the plugin')
-  }
-  cursor.skip(HEADER.length)
-  const parts: Parts = {
-    types: [],
-    imports: [],
-    indexed: [],
-    functions: new Map(),
-    memories: new Set(),
-  }
-  while (!cursor.done) {
-    const id = cursor.byte()
-    readSection(id, cursor.section(), parts)
-  }
-  return { imports: parts.imports, functions: parts.functions, memories: parts.memories }
+/** Reads what a module declares before its code. */
+export function readOutline(sections: Sections): Outline {
+  const types = readTypes(sections)
+  const functions: number[] = []
+  const imports = readImports(sections, types, functions)
+  readFunctions(sections, types.length, functions)
+  return { sections, types, imports, functions }
 }

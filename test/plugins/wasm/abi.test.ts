@@ -1,9 +1,9 @@
 /** Which modules keep to ABI 1, and that everything else is refused by name. */
 import { describe, expect, test } from 'bun:test'
 import { checkAbi } from '../../../src/plugins/wasm/abi.ts'
-import { readModule } from '../../../src/plugins/wasm/module.ts'
 import { WASI_NAMES } from '../../../src/plugins/wasm/wasi.ts'
 import { assemble, modulePath, readBytes } from '../../fixtures/wasm/kit.ts'
+import { metered } from '../../fixtures/wasm/metering.ts'
 
 const MEMORY = '(memory (export "memory") 1)'
 const DESCRIBE = '(func (export "describe") (result i32) (i32.const 0))'
@@ -11,7 +11,7 @@ const ALLOC = '(func (export "postern_alloc") (param i32) (result i32) (i32.cons
 const DIRECT = '(param i32 i32) (result i32) (i32.const 0)'
 
 function check(text: string) {
-  return checkAbi(readModule(assemble(`(module ${text})`), 'p.wasm'), 'p.wasm', WASI_NAMES)
+  return checkAbi(metered(assemble(`(module ${text})`)).shape, 'p.wasm', WASI_NAMES)
 }
 
 describe('checkAbi', () => {
@@ -30,7 +30,7 @@ describe('checkAbi', () => {
 
   test('accepts the modules of both forms that are built here', async () => {
     for (const name of ['audit', 'verdicts', 'verdicts-pdk', 'raw', 'caller']) {
-      const shape = readModule(readBytes(modulePath(name)), name)
+      const { shape } = metered(readBytes(modulePath(name)), { memoryPagesMax: 1024 })
       expect(checkAbi(shape, name, WASI_NAMES).hooks.has('onTrafficFromClient')).toBe(true)
     }
   })
