@@ -48,3 +48,39 @@ test('a path may only be missing where the plugin is not started', () => {
   expect(pluginsSchema.safeParse(without({ localPath: '' })).success).toBe(false)
   expect(pluginsSchema.safeParse(without({ enabled: false })).success).toBe(true)
 })
+
+test('limits have their defaults one by one, and bounds', () => {
+  const limits = (of: object) =>
+    settled({ plugins: [entry('a', { limits: of })] }).plugins[0]?.limits
+  expect(limits({})).toMatchObject({ callDeadline: 50, cpuShareMax: 50, signalsMax: 64 })
+  expect(limits({ callDeadline: '5ms', kvBytesMax: 0 })).toMatchObject({
+    callDeadline: 5,
+    startDeadline: 500,
+    kvBytesMax: 0,
+  })
+  const refused: readonly (readonly [string, unknown])[] = [
+    ['callDeadline', '0.5ms'],
+    ['callDeadline', '61s'],
+    ['callDeadline', 0],
+    ['startDeadline', '2m'],
+    ['cpuShareMax', 0],
+    ['cpuShareMax', 101],
+    ['memoryBytesMax', 65_535],
+    ['memoryBytesMax', 4_294_967_297],
+    ['tableElementsMax', 0],
+    ['moduleBytesMax', 10],
+    ['outputBytesMax', -1],
+    ['logBytesMax', 1],
+    ['logLinesMax', 0],
+    ['sessionBytesMax', 'much'],
+    ['kvBytesMax', 1.5],
+    ['variablesBytesMax', -1],
+    ['metricSeriesMax', -1],
+    ['signalsMax', null],
+  ]
+  for (const [key, value] of refused) {
+    const file = { plugins: [entry('a', { limits: { [key]: value } })] }
+    const issues = pluginsSchema.safeParse(file).error?.issues
+    expect(issues?.map((issue) => issue.path.join('.'))).toEqual([`plugins.0.limits.${key}`])
+  }
+})

@@ -5,11 +5,12 @@
 import type { HostFunction } from './host.ts'
 import type { PdkFunction } from './pdk.ts'
 
-/** A running instance. */
+/** What a running instance exports, by name. */
+export type Exports = Readonly<Record<string, unknown>>
+
+/** A running instance. Its exports stand apart: a promise would call one that is named `then`. */
 export interface Sandbox {
-  readonly exports: Readonly<Record<string, unknown>>
-  /** Gives back the Extism memory that was allocated since the last time. */
-  free(): void
+  readonly exports: Exports
 }
 
 /** Functions for the guest by import module and name. */
@@ -24,9 +25,5 @@ export async function instantiate(module: WebAssembly.Module, imports: Imports):
   // No name: the SDK would take it for an alias. No WASI of the SDK: ours is among the imports.
   const plugin = await createPlugin({ wasm: [{ module }] }, { functions, useWasi: false })
   const { exports } = await plugin.getInstance()
-  const free = (): void => {
-    // Done before it returns, though dressed as a promise; nothing in it can fail.
-    plugin.reset().catch(() => undefined)
-  }
-  return { exports, free }
+  return { exports }
 }

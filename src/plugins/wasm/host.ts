@@ -1,35 +1,30 @@
 /** The functions of the module `postern`: what a guest may ask of the gateway during a call. */
 import type { SessionFacts } from '../../hooks/step.ts'
-import type { PluginMetrics } from '../../metrics/meter.ts'
-import { type Journal, levelOf, parseObject } from './journal.ts'
-import {
-  CALL_BYTES_MAX,
-  OUTPUT_BYTES_MAX,
-  SIGNALS_PER_CALL_MAX,
-  STORE_BYTES_MAX,
-} from './limits.ts'
+import type { Belongings } from './belongings.ts'
+import type { Deadline } from './deadline.ts'
+import { levelOf, parseObject } from './journal.ts'
 import { encodeText, type GuestMemory } from './memory.ts'
-import { type PluginStore, sessionGet, sessionSet } from './store.ts'
-
-/** What stays of a plugin while its instances come and go. */
-export interface Belongings {
-  /** The plugin's name; "" until its manifest was read. */
-  name: string
-  readonly journal: Journal
-  /** Null until the plugin's name is known. */
-  store: PluginStore | null
-  /** The variables of an Extism PDK. */
-  readonly variables: PluginStore
-  /** Null until the metrics of the manifest were declared. */
-  metrics: PluginMetrics | null
-  /** How many label values each metric of the manifest takes. */
-  labelCounts: readonly number[]
-  /** The entry's configuration by key, as the guest gets it; all of it under the key "". */
-  config: ReadonlyMap<string, Uint8Array>
-}
+import { reserveStack, SMALL_FRAMES } from './stack.ts'
+import { sessionGet, sessionSet } from './store.ts'
+import { Trap } from './trap.ts'
 
 /** A host function as Extism binds it: its own context comes first. */
 export type HostFunction = (context: unknown, ...args: number[]) => number | undefined
+type HostFunctions = Readonly<Record<string, HostFunction>>
+
+/** The same functions, but none returns to a guest whose time is over. */
+export function timed(functions: HostFunctions, deadline: Deadline): HostFunctions {
+  const checked: Record<string, HostFunction> = {}
+  for (const [name, run] of Object.entries(functions)) {
+    // Five are the most that any takes; a list of them would be made anew at each call.
+    checked[name] = (context, a, b, c, d, e) => {
+      const answer = run(context, a!, b!, c!, d!, e!)
+      deadline.check()
+      return answer
+    }
+  }
+  return checked
+}
 
 const NO_LABELS: readonly string[] = []
 
@@ -55,8 +50,8 @@ export class Host {
   }
 
   get memory(): GuestMemory {
-    if (this.#memory === null) throw new Error('a host function was called before the start ended')
-    return this.#memory
+    if (this.#memory !== null) return this.#memory
+    throw new Trap('pointer', 'a host function was called before the memory was there')
   }
 
   begin(session: SessionFacts | null): void {
@@ -64,7 +59,8 @@ export class Host {
     this.#payload = null
     this.#payloadOfPdk = null
     this.verdict = 0
-    this.#signalsLeft = SIGNALS_PER_CALL_MAX
+    this.#signalsLeft = this.belongings.limits.signalsMax
+    this.belongings.journal.begin()
   }
 
   /** Ends the call: nothing of it is kept. */
@@ -83,12 +79,30 @@ export class Host {
     this.#payloadOfPdk = bytes
   }
 
-  outputCopy(bytes: Uint8Array): void {
-    this.#payload = bytes.slice()
+  /** Takes a copy of `bytes` as the payload. */
+  outputCopy(bytes: Uint8Array, what: string): void {
+    const { outputBytesMax } = this.belongings.limits
+    if (bytes.length > outputBytesMax) {
+      const sentence = `${what} was given ${bytes.length} bytes, at most ${outputBytesMax}`
+      throw new Trap('limit', sentence, 'outputBytesMax')
+    }
+    this.#keep(bytes)
   }
 
   output(pointer: number, length: number): void {
-    this.#payload = this.memory.at(pointer, length, 'output', OUTPUT_BYTES_MAX).slice()
+    const { outputBytesMax } = this.belongings.limits
+    this.#keep(this.memory.at(pointer, length, 'output', outputBytesMax, 'outputBytesMax'))
+  }
+
+  /** Only the last payload of a call counts, so a further one takes the place of the one before. */
+  #keep(bytes: Uint8Array): void {
+    const room = this.#payload?.buffer
+    if (room === undefined || room.byteLength < bytes.length) {
+      this.#payload = bytes.slice()
+      return
+    }
+    this.#payload = new Uint8Array(room, 0, bytes.length)
+    this.#payload.set(bytes)
   }
 
   log(level: number, pointer: number, length: number): void {
@@ -108,13 +122,21 @@ export class Host {
 
   sessionSet(key: string, value: Uint8Array): number {
     if (this.session === null) return -1
+    const { name, limits, hits } = this.belongings
+    reserveStack(SMALL_FRAMES)
     const { memory } = this.session
-    return sessionSet(memory, this.belongings.name, key, value.slice()) ? 0 : -1
+    if (sessionSet(memory, name, key, value.slice(), limits.sessionBytesMax)) return 0
+    hits.add('sessionBytesMax')
+    return -1
   }
 
   signal(name: string, json: string): number {
     const metadata = json === '' ? {} : parseObject(json)
-    if (name === '' || metadata === null || this.#signalsLeft === 0) return -1
+    if (name === '' || metadata === null) return -1
+    if (this.#signalsLeft === 0) {
+      this.belongings.hits.add('signalsMax')
+      return -1
+    }
     this.#signalsLeft--
     this.belongings.journal.signal(name, metadata)
     return 0
@@ -123,10 +145,13 @@ export class Host {
   metric(id: number, value: number, pointer: number, length: number): void {
     const { metrics, labelCounts } = this.belongings
     const text = this.memory.text(pointer, length, 'metric')
+    const labelCount = labelCounts[id]
     if (metrics === null) return
-    const plain = text === '' && labelCounts[id] === 0
-    // False means a budget of series is spent or the value is none; the meter counts that.
-    metrics.record(id, value, plain ? NO_LABELS : text.split('\n'))
+    const plain = text === '' && labelCount === 0
+    // One more than it may have is enough to be refused; the page counts refusals.
+    const labels = plain ? NO_LABELS : text.split('\n', (labelCount ?? 0) + 1)
+    reserveStack(SMALL_FRAMES)
+    metrics.record(id, value, labels)
   }
 }
 
@@ -150,33 +175,43 @@ function connectionJson(session: SessionFacts): Uint8Array {
   )
 }
 
-function storeImports(host: Host): Readonly<Record<string, HostFunction>> {
+function storeImports(host: Host): HostFunctions {
   const { belongings } = host
+  const { kvBytesMax } = belongings.limits
   return {
     kv_get: (_context, key, keyLength, pointer, room) => {
       const name = host.memory.text(key!, keyLength!, 'kv_get')
+      reserveStack(SMALL_FRAMES)
       return host.answer('kv_get', belongings.store?.get(name), pointer!, room!)
     },
     kv_set: (_context, key, keyLength, pointer, length, ttlMs) => {
       const name = host.memory.text(key!, keyLength!, 'kv_set')
-      const value = host.memory.at(pointer!, length!, 'kv_set', STORE_BYTES_MAX)
-      return belongings.store?.set(name, value.slice(), ttlMs! >>> 0) === true ? 0 : -1
+      const value = host.memory.at(pointer!, length!, 'kv_set', kvBytesMax, 'kvBytesMax')
+      const { store, hits } = belongings
+      if (store === null) return -1
+      reserveStack(SMALL_FRAMES)
+      if (store.set(name, value.slice(), ttlMs! >>> 0)) return 0
+      hits.add('kvBytesMax')
+      return -1
     },
     kv_delete: (_context, key, keyLength) => {
       const name = host.memory.text(key!, keyLength!, 'kv_delete')
+      reserveStack(SMALL_FRAMES)
       return belongings.store?.delete(name) === true ? 0 : -1
     },
     kv_output: (_context, key, keyLength) => {
-      const value = belongings.store?.get(host.memory.text(key!, keyLength!, 'kv_output'))
+      const name = host.memory.text(key!, keyLength!, 'kv_output')
+      reserveStack(SMALL_FRAMES)
+      const value = belongings.store?.get(name)
       if (value === undefined) return -1
       // Verdicts own their bytes and the store owns its values.
-      host.outputCopy(value)
+      host.outputCopy(value, 'kv_output')
       return value.length
     },
   }
 }
 
-function sessionImports(host: Host): Readonly<Record<string, HostFunction>> {
+function sessionImports(host: Host): HostFunctions {
   return {
     config: (_context, key, keyLength, pointer, room) => {
       const name = host.memory.text(key!, keyLength!, 'config')
@@ -198,7 +233,7 @@ function sessionImports(host: Host): Readonly<Record<string, HostFunction>> {
 }
 
 /** Everything the module `postern` exports to the guest of `host`. */
-export function posternImports(host: Host): Readonly<Record<string, HostFunction>> {
+export function posternImports(host: Host): HostFunctions {
   return {
     ...storeImports(host),
     ...sessionImports(host),
@@ -225,7 +260,7 @@ export function posternImports(host: Host): Readonly<Record<string, HostFunction
     },
     now_ms: () => Date.now(),
     random: (_context, pointer, length) => {
-      crypto.getRandomValues(host.memory.at(pointer!, length!, 'random', CALL_BYTES_MAX))
+      crypto.getRandomValues(host.memory.at(pointer!, length!, 'random'))
       return undefined
     },
   }

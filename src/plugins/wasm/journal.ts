@@ -1,7 +1,9 @@
 /** What a guest writes to the gateway's log: bounded, by its level, with its fields kept apart. */
 import type { Logger } from 'pino'
-import { CALL_BYTES_MAX, LOG_LINES_PER_SECOND_MAX } from './limits.ts'
+import type { LimitHits, PluginLimits } from '../limits.ts'
+import { LOG_LINES_FULL_MAX } from './limits.ts'
 import { decodeText } from './memory.ts'
+import { LARGE_FRAMES, reserveStack } from './stack.ts'
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const
 export type JournalLevel = (typeof LEVELS)[number]
@@ -25,17 +27,33 @@ export function parseObject(text: string): Record<string, unknown> | null {
   }
 }
 
+/** What a journal may take, and where it counts what was too much. */
+export interface JournalBudget {
+  readonly limits: Pick<PluginLimits, 'logBytesMax' | 'logLinesMax'>
+  readonly hits: LimitHits
+}
+
 export class Journal {
+  readonly #budget: JournalBudget
   readonly #now: () => number
+  /** What the present call of the guest may still log. */
+  #bytesLeft: number
   #log: Logger
   #periodEndsAt = 0
   #lines = 0
   #dropped = 0
   #signals = 0
 
-  constructor(log: Logger, now: () => number = () => performance.now()) {
+  constructor(log: Logger, budget: JournalBudget, now: () => number = () => performance.now()) {
     this.#log = log
+    this.#budget = budget
+    this.#bytesLeft = budget.limits.logBytesMax * LOG_LINES_FULL_MAX
     this.#now = now
+  }
+
+  /** Begins a call: its bytes are counted anew. */
+  begin(): void {
+    this.#bytesLeft = this.#budget.limits.logBytesMax * LOG_LINES_FULL_MAX
   }
 
   /** Names the plugin in every further line; its name is known only after `describe`. */
@@ -45,20 +63,19 @@ export class Journal {
 
   /** Writes a text, or a JSON object with `message` and fields. `bytes` are only borrowed. */
   write(level: JournalLevel, bytes: Uint8Array): void {
-    if (!this.#log.isLevelEnabled(level) || !this.#admit()) return
-    const cut = bytes.length > CALL_BYTES_MAX
-    const text = decodeText(cut ? bytes.subarray(0, CALL_BYTES_MAX) : bytes)
-    const record = !cut && bytes[0] === OPENING_BRACE ? parseObject(text) : null
-    if (record === null) {
-      this.#log[level](cut ? `${text}… (cut at ${CALL_BYTES_MAX} bytes)` : text)
-      return
-    }
-    const { message, ...fields } = record
-    this.#log[level]({ fields }, typeof message === 'string' ? message : '')
+    if (!this.#log.isLevelEnabled(level)) return
+    reserveStack(LARGE_FRAMES)
+    const most = Math.min(this.#budget.limits.logBytesMax, this.#bytesLeft)
+    const cut = bytes.length > most
+    if (cut) this.#budget.hits.add('logBytesMax')
+    this.#bytesLeft -= Math.min(bytes.length, most)
+    if (cut && most === 0) this.#dropped++
+    else if (this.#admit()) this.#print(level, cut ? bytes.subarray(0, most) : bytes, cut)
   }
 
   /** Notes and counts a signal, until a policy may rule about it. */
   signal(name: string, metadata: Readonly<Record<string, unknown>>): void {
+    reserveStack(LARGE_FRAMES)
     this.#signals++
     if (!this.#log.isLevelEnabled('debug') || !this.#admit()) return
     this.#log.debug({ signal: name, count: this.#signals, fields: metadata }, 'signal')
@@ -69,6 +86,17 @@ export class Journal {
     if (this.#admit()) this.#log.warn(sentence)
   }
 
+  #print(level: JournalLevel, bytes: Uint8Array, cut: boolean): void {
+    const text = decodeText(bytes)
+    const record = !cut && bytes[0] === OPENING_BRACE ? parseObject(text) : null
+    if (record === null) {
+      this.#log[level](cut ? `${text}… (cut at ${bytes.length} bytes)` : text)
+      return
+    }
+    const { message, ...fields } = record
+    this.#log[level]({ fields }, typeof message === 'string' ? message : '')
+  }
+
   #admit(): boolean {
     const now = this.#now()
     if (now >= this.#periodEndsAt) {
@@ -77,7 +105,8 @@ export class Journal {
       if (this.#dropped > 0) this.#log.warn({ dropped: this.#dropped }, 'too many log lines')
       this.#dropped = 0
     }
-    if (this.#lines >= LOG_LINES_PER_SECOND_MAX) {
+    if (this.#lines >= this.#budget.limits.logLinesMax) {
+      this.#budget.hits.add('logLinesMax')
       this.#dropped++
       return false
     }

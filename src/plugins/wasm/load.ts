@@ -2,14 +2,16 @@
  * From a file to a compiled module, in one pass over one reading of the file: the bytes that were
  * hashed are the bytes that run.
  */
-import { createHash } from 'node:crypto'
+import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { GatewayError, sentenceOf } from '../../base/errors.ts'
+import { LimitHits } from '../limits.ts'
 import type { PluginSpec, PluginSurroundings } from '../plugin.ts'
 import { checkAbi, type GuestShape } from './abi.ts'
-import { MODULE_BYTES_MAX } from './limits.ts'
-import { readModule } from './module.ts'
+import { ASIDE_BYTES, type Order, type Prepared, prepare, prepareAside } from './prepare.ts'
 import { WASI_NAMES } from './wasi.ts'
+
+const PAGE_BYTES = 65_536
 
 /** A module that may be made into instances. */
 export interface Loaded {
@@ -24,26 +26,45 @@ export function placeOf(spec: PluginSpec): string {
   return spec.name === null ? spec.localPath : `${spec.name} (${spec.localPath})`
 }
 
-async function readBounded(spec: PluginSpec): Promise<Uint8Array> {
-  const file = await open(spec.localPath)
+/** All of the file, read once and through one descriptor; null: more than `bytesMax`. */
+async function readBounded(path: string, bytesMax: number): Promise<Uint8Array | null> {
+  // A pipe without a writer would be waited for.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
-    const { size } = await file.stat()
-    if (size > MODULE_BYTES_MAX) {
-      throw new Error(`it has ${size} bytes; a module may have ${MODULE_BYTES_MAX}`)
+    const found = await file.stat()
+    if (!found.isFile()) throw new Error('it is no regular file')
+    if (found.size > bytesMax) return null
+    // One more than it has, so that a file that grows meanwhile shows.
+    let bytes = new Uint8Array(found.size + 1)
+    let length = 0
+    for (;;) {
+      const { bytesRead } = await file.read(bytes, length, bytes.length - length, null)
+      if (bytesRead === 0) return bytes.subarray(0, length)
+      length += bytesRead
+      if (length > bytesMax) return null
+      if (length < bytes.length) continue
+      const longer = new Uint8Array(Math.min(2 * length, bytesMax + 1))
+      longer.set(bytes)
+      bytes = longer
     }
-    return await file.readFile()
   } finally {
     await file.close()
   }
 }
 
-async function readBytes(spec: PluginSpec): Promise<Uint8Array> {
+async function readBytes(spec: PluginSpec, hits: LimitHits): Promise<Uint8Array> {
+  const { moduleBytesMax } = spec.limits
+  let bytes: Uint8Array | null
   try {
-    return await readBounded(spec)
+    bytes = await readBounded(spec.localPath, moduleBytesMax)
   } catch (cause) {
     const cure = '`localPath` must name a readable .wasm file'
     throw new GatewayError('PLUGIN_FILE', `${placeOf(spec)}: cannot be read; ${cure}`, { cause })
   }
+  if (bytes !== null) return bytes
+  hits.add('moduleBytesMax')
+  const sentence = `has over ${moduleBytesMax} bytes; make it smaller, or raise moduleBytesMax`
+  throw new GatewayError('PLUGIN_FILE', `${placeOf(spec)}: ${sentence}`)
 }
 
 /** Compares the file with the pin; under `dev` a difference is only warned of. */
@@ -60,9 +81,12 @@ function checkSum(spec: PluginSpec, found: string, { dev, log }: PluginSurroundi
   else log.warn(`${sentence}; loaded all the same, because of --dev`)
 }
 
-async function compile(bytes: Uint8Array, spec: PluginSpec): Promise<WebAssembly.Module> {
+async function compile(
+  bytes: Uint8Array<ArrayBuffer>,
+  spec: PluginSpec,
+): Promise<WebAssembly.Module> {
   try {
-    return await WebAssembly.compile(new Uint8Array(bytes))
+    return await WebAssembly.compile(bytes)
   } catch (cause) {
     throw new GatewayError(
       'PLUGIN_WASM',
@@ -72,17 +96,40 @@ async function compile(bytes: Uint8Array, spec: PluginSpec): Promise<WebAssembly
   }
 }
 
+/** Hashes and meters the bytes; those of a big module on a thread of their own. */
+async function prepared(
+  spec: PluginSpec,
+  bytes: Uint8Array,
+  { dev }: PluginSurroundings,
+): Promise<Prepared> {
+  const { memoryBytesMax, tableElementsMax, moduleBytesMax } = spec.limits
+  const order: Order = {
+    bytes,
+    where: placeOf(spec),
+    // Under `dev` a module with another hash is run all the same.
+    pinned: dev ? null : (spec.checksum ?? ''),
+    limits: {
+      memoryPagesMax: Math.floor(memoryBytesMax / PAGE_BYTES),
+      tableElementsMax,
+      moduleBytesMax,
+    },
+  }
+  return bytes.length > ASIDE_BYTES ? prepareAside(order, spec.startTimeoutMs) : prepare(order)
+}
+
 /** Reads, checks and compiles a plugin's module; rejects with a GatewayError naming the place. */
 export async function loadModule(
   spec: PluginSpec,
   surroundings: PluginSurroundings,
+  hits = new LimitHits(),
 ): Promise<Loaded> {
-  const bytes = await readBytes(spec)
-  const checksum = createHash('sha256').update(bytes).digest('hex')
+  const outcome = await prepared(spec, await readBytes(spec, hits), surroundings)
+  const { checksum } = outcome
   checkSum(spec, checksum, surroundings)
-  const shape = checkAbi(readModule(bytes, placeOf(spec)), placeOf(spec), WASI_NAMES)
-  // Metering rewrites the bytes here, between the check of the original and its compilation.
-  return { module: await compile(bytes, spec), shape, checksum }
+  if (outcome.kind === 'refused') throw new GatewayError('PLUGIN_WASM', outcome.sentence)
+  const { bytes, shape } = outcome.metered
+  const guestShape = checkAbi(shape, placeOf(spec), WASI_NAMES)
+  return { module: await compile(bytes, spec), shape: guestShape, checksum }
 }
 
 /** A sentence for something that failed while a module was started. */

@@ -4,6 +4,7 @@ import { GatewayError } from '../../base/errors.ts'
 import { type HookName, hookNamed, snakeCase } from '../../hooks/hook.ts'
 import type { Unit } from '../../hooks/step.ts'
 import type { MetricSpec } from '../../metrics/meter.ts'
+import { POSTGRES } from '../../protocols/postgres/postgres.ts'
 import type { GuestShape } from './abi.ts'
 import { MANIFEST_BYTES_MAX, MANIFEST_ITEMS_MAX } from './limits.ts'
 import { decodeText } from './memory.ts'
@@ -43,6 +44,7 @@ const TRAFFIC: ReadonlySet<HookName> = new Set([
   'onTrafficFromServer',
   'onTrafficToClient',
 ])
+const FROM_CLIENT: ReadonlySet<HookName> = new Set(['onTrafficFromClient', 'onTrafficToServer'])
 const TO_CLIENT: ReadonlySet<HookName> = new Set(['onTrafficFromServer', 'onTrafficToClient'])
 
 const text = z.string().max(TEXT_CHARS_MAX)
@@ -101,6 +103,9 @@ function readHook(listed: Listed['hooks'][number], path: string): ManifestHook |
   if (unit === 'reply' && !TO_CLIENT.has(row.name)) {
     return `${path}.unit: there are no replies in ${name}; use message or batch`
   }
+  const from = FROM_CLIENT.has(row.name) ? 'client' : 'server'
+  const unknown = messages?.find((message) => POSTGRES.tag(from, message) === undefined)
+  if (unknown !== undefined) return `${path}.messages: no ${from} sends a message "${unknown}"`
   return { name: row.name, unit: unit ?? 'message', messages: messages ?? null }
 }
 

@@ -2,33 +2,49 @@
  * The guest's memory as the host may touch it: every access is checked against its present size.
  * A pointer that leads outside is the guest's mistake and ends its call like any other trap.
  */
+import type { LimitName } from '../limits.ts'
 import { CALL_BYTES_MAX } from './limits.ts'
+import { Trap } from './trap.ts'
 
 const decoder = new TextDecoder()
 const encoder = new TextEncoder()
 
+/** Told each time a memory has grown, of its bytes. */
+export type GrowthListener = (bytes: number) => void
+
 export class GuestMemory {
   readonly #memory: WebAssembly.Memory
+  readonly #onGrowth: GrowthListener
   #view: Uint8Array
 
-  constructor(memory: WebAssembly.Memory) {
+  constructor(memory: WebAssembly.Memory, onGrowth: GrowthListener = () => undefined) {
     this.#memory = memory
+    this.#onGrowth = onGrowth
     this.#view = new Uint8Array(memory.buffer)
   }
 
   /** All of it; borrowed until the guest runs again, for growing moves it. */
   get view(): Uint8Array {
     // A memory that has grown leaves its old views without bytes.
-    if (this.#view.length === 0) this.#view = new Uint8Array(this.#memory.buffer)
+    if (this.#view.length === 0) {
+      this.#view = new Uint8Array(this.#memory.buffer)
+      if (this.#view.length > 0) this.#onGrowth(this.#view.length)
+    }
     return this.#view
   }
 
-  /** The bytes at a pointer, borrowed; `what` names the caller in the error. */
-  at(pointer: number, length: number, what: string, bytesMax = CALL_BYTES_MAX): Uint8Array {
+  /** The bytes at a pointer, borrowed; `what` names the caller and `limit` the bound in a Trap. */
+  at(
+    pointer: number,
+    length: number,
+    what: string,
+    bytesMax = CALL_BYTES_MAX,
+    limit: LimitName = 'hostCallBytesMax',
+  ): Uint8Array {
     const start = this.#checked(pointer, length, what)
     const count = length >>> 0
     if (count > bytesMax) {
-      throw new Error(`${what} was given ${count} bytes, at most ${bytesMax} a call`)
+      throw new Trap('limit', `${what} was given ${count} bytes, at most ${bytesMax} a call`, limit)
     }
     return this.view.subarray(start, start + count)
   }
@@ -55,7 +71,8 @@ export class GuestMemory {
     const start = pointer >>> 0
     const size = this.view.length
     if (start + (length >>> 0) <= size) return start
-    throw new Error(
+    throw new Trap(
+      'pointer',
       `${what} was given ${length >>> 0} bytes at ${start}, outside the memory of ${size} bytes`,
     )
   }

@@ -1,33 +1,31 @@
 /**
- * What Extism's PDKs import from `extism:host/env`, where the SDK's own answer would need its
- * promise-based call, has no limit or has a flaw: input, output, error, configuration, variables,
- * log and the limits of memory. Blocks of memory themselves stay with the SDK.
+ * What Extism's PDKs import from `extism:host/env`. The SDK's own answers would need its call with
+ * promises, have no limit, or cannot be timed; so all of them are given here.
  */
-import type { CurrentPlugin } from '@extism/extism'
+import { Blocks } from './blocks.ts'
+import type { Deadline } from './deadline.ts'
 import type { Host } from './host.ts'
 import type { JournalLevel } from './journal.ts'
-import { CALL_BYTES_MAX, OUTPUT_BYTES_MAX, PDK_BLOCKS_MAX, PDK_BYTES_MAX } from './limits.ts'
+import { CALL_BYTES_MAX, PDK_BYTES_MAX } from './limits.ts'
 import { decodeText } from './memory.ts'
+import { reserveStack, SMALL_FRAMES } from './stack.ts'
+import { Trap } from './trap.ts'
 
-/** A function of `extism:host/env` as the SDK binds it. */
-export type PdkFunction = (context: CurrentPlugin, ...args: bigint[]) => bigint | number | undefined
+/** A function of `extism:host/env` as the SDK binds it: its own context comes first. */
+export type PdkFunction = (context: unknown, ...args: bigint[]) => bigint | number | undefined
+type PdkFunctions = Readonly<Record<string, PdkFunction>>
 
 const NOTHING = new Uint8Array(0)
-/** What a block costs the host beside its bytes. */
-const BLOCK_BYTES = 64
-/** The lower bits of an address are the place within its block. */
-const OFFSET_MASK = (1n << 48n) - 1n
 /** The host decides by level, so guests are told to send everything: Extism's 0 is `trace`. */
 const LEVEL_TRACE = 0
 
 /** The present call as a PDK sees it. */
 export class PdkCall {
   readonly #host: Host
+  readonly #blocks = new Blocks()
   #input: Uint8Array = NOTHING
   #inputReader: DataView | null = null
   #inputAddress = 0n
-  #allocated = 0
-  #blocks = 0
   /** The PDK's error, or "". */
   error = ''
 
@@ -35,125 +33,156 @@ export class PdkCall {
     this.#host = host
   }
 
-  /** True where the call left memory behind that must be given back. */
-  get left(): boolean {
-    return this.#blocks > 0
-  }
-
   begin(input: Uint8Array): void {
     this.#input = input
+    this.#inputReader = null
     this.#inputAddress = 0n
     this.error = ''
   }
 
+  /** Frees all memory of the call. */
   end(): void {
     this.#input = NOTHING
     this.#inputReader = null
-    this.#allocated = 0
-    this.#blocks = 0
+    this.#blocks.clear()
   }
 
-  /** Counts an allocation before it is made. */
-  #charge(bytes: bigint | number): void {
-    this.#allocated += Number(BigInt.asUintN(64, BigInt(bytes))) + BLOCK_BYTES
-    this.#blocks++
-    if (this.#allocated > PDK_BYTES_MAX || this.#blocks > PDK_BLOCKS_MAX) {
-      const limit = `${PDK_BYTES_MAX} bytes in ${PDK_BLOCKS_MAX} blocks`
-      throw new Error(`alloc went over the Extism memory of one call, ${limit}`)
+  /** The functions, none of which returns to a guest whose time is over. */
+  imports(deadline: Deadline): PdkFunctions {
+    const timed: Record<string, PdkFunction> = {}
+    const all = { ...this.#blockImports(), ...this.#inputImports(), ...this.#callImports() }
+    for (const [name, run] of Object.entries(all)) {
+      timed[name] = (context, a, b) => {
+        const answer = run(context, a!, b!)
+        deadline.check()
+        return answer
+      }
     }
-  }
-
-  #alloc(context: CurrentPlugin, bytes: bigint): bigint {
-    this.#charge(bytes)
-    return context.alloc(bytes)
-  }
-
-  #store(context: CurrentPlugin, bytes: Uint8Array): bigint {
-    this.#charge(bytes.length)
-    // A copy: the SDK takes the whole buffer behind a view, and guests may write to it.
-    return context.store(new Uint8Array(bytes))
+    return timed
   }
 
   /** The block at an address as bytes, borrowed; empty for address 0. */
-  #block(context: CurrentPlugin, address: bigint, what: string, bytesMax: number): Uint8Array {
-    if (address === 0n) return NOTHING
-    const block = context.read(address)
-    if (block === null) throw new Error(`${what} was given an address of no block`)
-    const bytes = new Uint8Array(block.arrayBuffer(), Number(address & OFFSET_MASK))
-    if (bytes.length > bytesMax) {
-      throw new Error(`${what} was given ${bytes.length} bytes, at most ${bytesMax} a call`)
-    }
-    return bytes
+  #bytes(address: bigint, what: string, bytesMax: number): Uint8Array {
+    const bytes = this.#blocks.bytes(address, what)
+    if (bytes.length <= bytesMax) return bytes
+    const sentence = `${what} was given ${bytes.length} bytes, at most ${bytesMax} a call`
+    throw new Trap('limit', sentence, 'hostCallBytesMax')
   }
 
-  #text(context: CurrentPlugin, address: bigint, what: string): string {
-    return decodeText(this.#block(context, address, what, CALL_BYTES_MAX))
+  #text(address: bigint, what: string): string {
+    return decodeText(this.#bytes(address, what, CALL_BYTES_MAX))
   }
 
-  #inputView(): DataView {
+  /** The input at an offset, of which `count` bytes are wanted. */
+  #inputAt(offset: bigint, count: number): readonly [DataView, number] {
     const { buffer, byteOffset, byteLength } = this.#input
+    const place = Number(offset)
+    if (!(place >= 0 && place + count <= byteLength)) {
+      const sentence = `the input of ${byteLength} bytes was read at ${place}`
+      throw new Trap('pointer', sentence)
+    }
     this.#inputReader ??= new DataView(buffer, byteOffset, byteLength)
-    return this.#inputReader
+    return [this.#inputReader, place]
   }
 
-  #output(context: CurrentPlugin, address: bigint, length: bigint): undefined {
+  #output(address: bigint, length: bigint): undefined {
+    const { outputBytesMax } = this.#host.belongings.limits
     const count = Number(BigInt.asUintN(64, length))
-    const block = this.#block(context, address, 'output_set', PDK_BYTES_MAX)
-    if (count > block.length || count > OUTPUT_BYTES_MAX) {
-      const most = Math.min(block.length, OUTPUT_BYTES_MAX)
-      throw new Error(`output_set was given ${count} bytes, at most ${most}`)
+    const block = this.#bytes(address, 'output_set', PDK_BYTES_MAX)
+    if (count > block.length) {
+      const sentence = `output_set was given ${count} bytes, at most ${block.length}`
+      throw new Trap('pointer', sentence)
+    }
+    if (count > outputBytesMax) {
+      const sentence = `output_set was given ${count} bytes, at most ${outputBytesMax}`
+      throw new Trap('limit', sentence, 'outputBytesMax')
     }
     this.#host.outputOfPdk(block.slice(0, count))
   }
 
-  #variableSet(context: CurrentPlugin, key: bigint, value: bigint): undefined {
-    const name = this.#text(context, key, 'var_set')
+  #variableSet(key: bigint, value: bigint): undefined {
+    const name = this.#text(key, 'var_set')
     const { variables } = this.#host.belongings
+    reserveStack(SMALL_FRAMES)
     if (value === 0n) variables.delete(name)
-    else if (!variables.set(name, this.#block(context, value, 'var_set', PDK_BYTES_MAX).slice(), 0))
-      throw new Error('var_set went over the budget of variables')
+    else if (!variables.set(name, this.#bytes(value, 'var_set', PDK_BYTES_MAX).slice(), 0)) {
+      throw new Trap('limit', 'var_set went over the budget of variables', 'variablesBytesMax')
+    }
   }
 
-  #found(context: CurrentPlugin, value: Uint8Array | undefined): bigint {
-    return value === undefined ? 0n : this.#store(context, value)
+  #found(value: Uint8Array | undefined): bigint {
+    return value === undefined ? 0n : this.#blocks.store(value)
   }
 
   #logAt(level: JournalLevel): PdkFunction {
     const { journal } = this.#host.belongings
-    return (context, address) => {
-      journal.write(level, this.#block(context, address!, `log_${level}`, PDK_BYTES_MAX))
+    return (_context, address) => {
+      journal.write(level, this.#bytes(address!, `log_${level}`, PDK_BYTES_MAX))
       return undefined
     }
   }
 
-  /** The functions that stand before the SDK's own. */
-  imports(): Readonly<Record<string, PdkFunction>> {
-    const { belongings } = this.#host
-    const http: PdkFunction = () => {
-      throw new Error('HTTP is not granted to plugins')
-    }
+  #blockImports(): PdkFunctions {
+    const blocks = this.#blocks
+    const length: PdkFunction = (_context, address) => blocks.length(address!)
     return {
-      alloc: (context, bytes) => this.#alloc(context, bytes!),
-      input_offset: (context) => {
-        if (this.#inputAddress === 0n) this.#inputAddress = this.#store(context, this.#input)
+      alloc: (_context, count) => blocks.alloc(count!),
+      free: (_context, address) => {
+        blocks.free(address!)
+        return undefined
+      },
+      length,
+      length_unsafe: length,
+      load_u8: (_context, address) => blocks.loadByte(address!),
+      load_u64: (_context, address) => blocks.loadWord(address!),
+      store_u8: (_context, address, value) => {
+        // An i32, which is a number already.
+        blocks.storeByte(address!, Number(value))
+        return undefined
+      },
+      store_u64: (_context, address, value) => {
+        blocks.storeWord(address!, value!)
+        return undefined
+      },
+    }
+  }
+
+  #inputImports(): PdkFunctions {
+    return {
+      input_offset: () => {
+        if (this.#inputAddress === 0n) this.#inputAddress = this.#blocks.store(this.#input)
         return this.#inputAddress
       },
       input_length: () => BigInt(this.#input.length),
-      input_load_u8: (_context, at) => this.#inputView().getUint8(Number(at! & OFFSET_MASK)),
-      input_load_u64: (_context, at) =>
-        this.#inputView().getBigUint64(Number(at! & OFFSET_MASK), true),
-      output_set: (context, address, length) => this.#output(context, address!, length!),
-      error_set: (context, address) => {
-        this.error = this.#text(context, address!, 'error_set')
+      input_load_u8: (_context, offset) => {
+        const [reader, place] = this.#inputAt(offset!, 1)
+        return reader.getUint8(place)
+      },
+      input_load_u64: (_context, offset) => {
+        const [reader, place] = this.#inputAt(offset!, 8)
+        return reader.getBigUint64(place, true)
+      },
+    }
+  }
+
+  #callImports(): PdkFunctions {
+    const { belongings } = this.#host
+    const http: PdkFunction = () => {
+      throw new Trap('other', 'HTTP is not granted to plugins')
+    }
+    return {
+      output_set: (_context, address, length) => this.#output(address!, length!),
+      error_set: (_context, address) => {
+        this.error = this.#text(address!, 'error_set')
         return undefined
       },
-      config_get: (context, key) => {
-        const name = this.#text(context, key!, 'config_get')
-        return this.#found(context, name === '' ? undefined : belongings.config.get(name))
+      config_get: (_context, key) => {
+        const name = this.#text(key!, 'config_get')
+        return this.#found(name === '' ? undefined : belongings.config.get(name))
       },
-      var_get: (context, key) =>
-        this.#found(context, belongings.variables.get(this.#text(context, key!, 'var_get'))),
-      var_set: (context, key, value) => this.#variableSet(context, key!, value!),
+      var_get: (_context, key) =>
+        this.#found(belongings.variables.get(this.#text(key!, 'var_get'))),
+      var_set: (_context, key, value) => this.#variableSet(key!, value!),
       log_trace: this.#logAt('trace'),
       log_debug: this.#logAt('debug'),
       log_info: this.#logAt('info'),

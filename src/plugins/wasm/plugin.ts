@@ -1,24 +1,28 @@
-/** A WebAssembly module as a plugin: its life from the file to its steps, and what it reports. */
-import { GatewayError, sentenceOf } from '../../base/errors.ts'
+/** A WebAssembly module as a plugin: the body of its life, its steps, and what it reports. */
+import { basename } from 'node:path'
+import { GatewayError } from '../../base/errors.ts'
 import type { PluginSteps } from '../../hooks/step.ts'
+import type { CallCounts } from '../../metrics/calls.ts'
+import { PluginLife } from '../life.ts'
 import type {
+  Admission,
   Plugin,
   PluginManifest,
   PluginSpec,
   PluginState,
   PluginStatus,
   PluginSurroundings,
+  SandboxFacts,
 } from '../plugin.ts'
+import { type Belongings, makeBelongings } from './belongings.ts'
 import { Guest } from './guest.ts'
-import type { Belongings } from './host.ts'
-import { Journal } from './journal.ts'
 import { type Loaded, loadModule, placeOf, startFlaw } from './load.ts'
 import { parseManifest, type WasmManifest } from './manifest.ts'
 import { encodeText } from './memory.ts'
 import { Runner } from './runner.ts'
 import { fillObject, firstFlaw } from './schema.ts'
 import { makeSteps } from './steps.ts'
-import { PluginStore, PluginStores, VARIABLES_BUDGET } from './store.ts'
+import { PluginStores } from './store.ts'
 
 const NO_STEPS: PluginSteps = { observers: {} }
 
@@ -32,45 +36,61 @@ function configValues(config: Readonly<Record<string, unknown>>): ReadonlyMap<st
   return values
 }
 
+/** What the gateway tells others of a manifest. */
+function publicManifest(name: string, manifest: WasmManifest): PluginManifest {
+  const { version, description, authors, license, projectUrl, hooks, requires } = manifest
+  return {
+    name,
+    version,
+    description,
+    authors,
+    license,
+    projectUrl,
+    hooks: hooks.map((hook) => hook.name),
+    requires,
+    metricsSocket: null,
+  }
+}
+
 class WasmPlugin implements Plugin {
   readonly spec: PluginSpec
   onStateChange?: (state: PluginState) => void
   readonly #surroundings: PluginSurroundings
   readonly #stores: PluginStores
   readonly #belongings: Belongings
+  readonly #life: PluginLife
   readonly #runner: Runner
-  #state: PluginState = 'stopped'
+  #admit: Admission | undefined
   #loaded: Loaded | null = null
   #manifest: WasmManifest | null = null
   #steps: PluginSteps = NO_STEPS
   /** What the steps were made from; the same file gets the same steps again. */
   #stepsOf = ''
-  #starting: Promise<void> | null = null
-  /** Counts starts and stops, so that a start that was overtaken by a stop knows. */
-  #epoch = 0
-  #lastError = ''
 
   constructor(spec: PluginSpec, surroundings: PluginSurroundings, stores: PluginStores) {
     this.spec = spec
     this.#surroundings = surroundings
     this.#stores = stores
-    this.#belongings = {
-      name: spec.name ?? '',
-      journal: new Journal(surroundings.log.child({ plugin: spec.name ?? spec.localPath })),
-      store: null,
-      variables: new PluginStore(VARIABLES_BUDGET),
-      metrics: null,
-      labelCounts: [],
-      config: new Map(),
-    }
-    this.#runner = new Runner({
-      journal: this.#belongings.journal,
-      renew: () => this.#instance(),
-      onBroken: () => {
-        this.#state = 'broken'
-        this.onStateChange?.('broken')
+    const log = surroundings.log.child({ plugin: spec.name ?? spec.localPath })
+    this.#belongings = makeBelongings(spec.name ?? '', log, spec.limits)
+    this.#life = new PluginLife({
+      body: {
+        open: () => this.#open(),
+        rest: () => this.#runner.rest(),
+        // An instance that nobody calls any more is garbage.
+        discard: () => undefined,
+        close: () => this.#withdrawMetrics(),
       },
+      label: () => (this.name === '' ? basename(spec.localPath) : this.name),
+      log: surroundings.log,
+      clock: surroundings.clock,
+      restarts: true,
+      stableMs: null,
+      // Clients may cause it as often as they like; the chain counts it, and logs it now and then.
+      lossLevel: 'debug',
+      told: (state) => this.onStateChange?.(state),
     })
+    this.#runner = new Runner(this.#life, this.#belongings)
   }
 
   get name(): string {
@@ -78,20 +98,16 @@ class WasmPlugin implements Plugin {
   }
 
   get manifest(): PluginManifest | null {
-    const manifest = this.#manifest
-    if (manifest === null) return null
-    const { version, description, authors, license, projectUrl, hooks, requires } = manifest
-    return {
-      name: this.name,
-      version,
-      description,
-      authors,
-      license,
-      projectUrl,
-      hooks: hooks.map((hook) => hook.name),
-      requires,
-      metricsSocket: null,
-    }
+    return this.#manifest === null ? null : publicManifest(this.name, this.#manifest)
+  }
+
+  get sandbox(): SandboxFacts {
+    const { hits, traps, consumption } = this.#belongings
+    return { hits, traps, consumption, memoryBytes: this.#runner.memoryBytes }
+  }
+
+  get calls(): CallCounts {
+    return this.#runner.counts
   }
 
   get steps(): PluginSteps {
@@ -100,11 +116,14 @@ class WasmPlugin implements Plugin {
 
   status(): PluginStatus {
     const { runtime, priority, localPath, onFailure, required } = this.spec
-    const { calls, failures, spentMs, lastError, renewing } = this.#runner
+    const { lastError } = this.#runner
+    const { calls, failures, spentMs } = this.calls
+    const life = this.#life.report()
+    const isTold = life.state === 'ready' && lastError !== ''
     return {
+      ...life,
       name: this.name,
       runtime,
-      state: this.#state === 'ready' && renewing ? 'restarting' : this.#state,
       priority,
       path: localPath,
       checksum: this.#loaded?.checksum ?? '',
@@ -115,49 +134,46 @@ class WasmPlugin implements Plugin {
       calls,
       failures,
       callMicros: Math.round(spentMs * 1000),
-      lastError: lastError === '' ? this.#lastError : lastError,
+      lastError: isTold ? lastError : this.#life.lastError,
       pid: null,
+      lastLines: [],
     }
   }
 
-  start(): Promise<void> {
-    if (this.#state === 'ready') return Promise.resolve()
-    this.#starting ??= this.#start().finally(() => {
-      this.#starting = null
-    })
-    return this.#starting
+  start(admit?: Admission): Promise<void> {
+    this.#admit = admit
+    return this.#life.start()
   }
 
   stop(): Promise<void> {
-    this.#epoch++
-    this.#state = 'stopped'
-    this.#runner.stop()
-    this.#withdrawMetrics()
-    return Promise.resolve()
+    return this.#life.stop()
   }
 
-  async #start(): Promise<void> {
-    const epoch = ++this.#epoch
-    this.#state = 'starting'
+  async #open(): Promise<() => void> {
     try {
-      this.#loaded = await loadModule(this.spec, this.#surroundings)
-      const guest = await this.#instance()
-      const manifest = this.#describe(guest, this.#loaded)
-      if (epoch !== this.#epoch) throw new Error('stopped before its start was over')
-      this.#adopt(manifest, this.#loaded)
-      this.#runner.use(guest)
-      this.#state = 'ready'
+      if (this.#life.state === 'restarting' && this.#loaded !== null) {
+        const guest = await this.#instance(this.#loaded)
+        return () => this.#runner.use(guest)
+      }
+      return await this.#load()
     } catch (thrown) {
-      this.#state = epoch === this.#epoch ? 'broken' : 'stopped'
-      this.#lastError = sentenceOf(thrown)
       if (thrown instanceof GatewayError) throw thrown
       throw startFlaw(this.spec, 'its start', thrown)
     }
   }
 
-  async #instance(): Promise<Guest> {
-    const loaded = this.#loaded
-    if (loaded === null) throw new Error('no module is loaded')
+  async #load(): Promise<() => void> {
+    const loaded = await loadModule(this.spec, this.#surroundings, this.#belongings.hits)
+    this.#loaded = loaded
+    const guest = await this.#instance(loaded)
+    const manifest = this.#describe(guest, loaded)
+    return () => {
+      this.#adopt(manifest, loaded)
+      this.#runner.use(guest)
+    }
+  }
+
+  async #instance(loaded: Loaded): Promise<Guest> {
     try {
       return await Guest.open(loaded.module, loaded.shape, this.#belongings)
     } catch (thrown) {
@@ -181,12 +197,16 @@ class WasmPlugin implements Plugin {
     const belongings = this.#belongings
     const config = this.#config(manifest)
     const name = this.spec.name ?? manifest.name
+    this.#admit?.(publicManifest(name, manifest))
     this.#withdrawMetrics()
-    belongings.metrics = this.#surroundings.meter.declare(name, manifest.metrics)
+    belongings.metrics = this.#surroundings.meter.declare(name, manifest.metrics, {
+      seriesMax: this.spec.limits.metricSeriesMax,
+      onSpent: () => belongings.hits.add('metricSeriesMax'),
+    })
     belongings.labelCounts = manifest.metrics.map((metric) => metric.labels.length)
     belongings.name = name
     belongings.config = configValues(config)
-    belongings.store = this.#stores.of(name)
+    belongings.store = this.#stores.of(name, this.spec.limits.kvBytesMax)
     belongings.journal.rename(this.#surroundings.log.child({ plugin: name }))
     this.#manifest = manifest
     if (this.#stepsOf === loaded.checksum) return

@@ -1,13 +1,15 @@
 /**
  * Runs a plugin's hooks on its present instance: counts, times, turns whatever goes wrong into a
- * failure, and replaces an instance that trapped. Its callers never see an exception.
+ * failure, and gives up an instance that trapped. Its callers never see an exception.
  */
-import { sentenceOf } from '../../base/errors.ts'
 import type { HookName } from '../../hooks/hook.ts'
 import type { SessionFacts } from '../../hooks/step.ts'
 import type { Failure } from '../../hooks/verdict.ts'
+import { CallCounts } from '../../metrics/calls.ts'
+import type { LimitHits, PluginLimits } from '../limits.ts'
 import type { Guest } from './guest.ts'
-import type { Journal } from './journal.ts'
+import { LoopShare } from './share.ts'
+import { trapOf } from './trap.ts'
 
 /** From what a hook returned to its verdict. */
 export type VerdictReader<Verdict> = (
@@ -16,49 +18,61 @@ export type VerdictReader<Verdict> = (
   plugin: string,
 ) => Verdict | Failure
 
-export interface RunnerOptions {
-  readonly journal: Journal
-  /** Makes a new instance from the compiled module. */
-  readonly renew: () => Promise<Guest>
-  /** Told once when no new instance could be made: the plugin cannot answer any more. */
-  readonly onBroken: () => void
+/** What a runner needs of the life of its plugin. */
+export interface Keeper {
+  /** Why calls fail that are made now. */
+  readonly absence: string
+  /** Settles, and never rejects, when the attempt at a new instance is over; null: none. */
+  readonly attempt: Promise<void> | null
+  /** The instance cannot be called any more. */
+  lost(reason: string): void
+  /** A call behind a loss has succeeded. */
+  succeeded(): void
+  /** The plugin must not be called for a while. */
+  trip(reason: string, durationMs: number): void
 }
 
+/** What a plugin may take of the loop, and where it is counted if it takes more. */
+export interface LoopBudget {
+  readonly limits: Pick<PluginLimits, 'cpuShareMax'>
+  readonly hits: LimitHits
+}
+
+/** How long a plugin rests that took more than its share. */
+const REST_MS = 1000
+
 export class Runner {
-  calls = 0
-  failures = 0
-  /** Milliseconds spent in calls. */
-  spentMs = 0
+  readonly counts = new CallCounts()
   /** The last failure's sentence, or "". */
   lastError = ''
-  readonly #options: RunnerOptions
+  readonly #keeper: Keeper
+  readonly #budget: LoopBudget
+  readonly #share: LoopShare
   #guest: Guest | null = null
-  /** Settles when there is an instance again, or none is to be had; null: nothing is under way. */
-  #renewal: Promise<void> | null = null
-  /** Counts changes from outside, so that a renewal that was overtaken by one is dropped. */
-  #epoch = 0
+  /** False from a loss to the next call that succeeds. */
+  #isProven = true
 
-  constructor(options: RunnerOptions) {
-    this.#options = options
+  constructor(keeper: Keeper, budget: LoopBudget) {
+    this.#keeper = keeper
+    this.#budget = budget
+    this.#share = new LoopShare(budget.limits.cpuShareMax)
   }
 
-  /** True while an instance that trapped is being replaced. */
-  get renewing(): boolean {
-    return this.#renewal !== null
+  /** The memory of the present instance, in bytes. */
+  get memoryBytes(): number {
+    return this.#guest?.memoryBytes ?? 0
   }
 
-  /** Takes the instance that further calls run on. */
+  /** Takes the instance that further calls run on; what went wrong with another is over. */
   use(guest: Guest): void {
-    this.#epoch++
     this.#guest = guest
-    this.#renewal = null
+    this.lastError = ''
   }
 
-  /** Lets go of the instance: further calls fail. */
-  stop(): void {
-    this.#epoch++
+  /** Lets go of the instance: further calls fail, or wait where a new one is being made. */
+  rest(): void {
     this.#guest = null
-    this.#renewal = null
+    this.#isProven = false
   }
 
   /**
@@ -73,8 +87,9 @@ export class Runner {
   ): Verdict | Failure | Promise<Verdict | Failure> {
     const guest = this.#guest
     if (guest !== null) return this.#runOn(guest, hook, session, input, read)
-    if (this.#renewal === null) return this.#failed(hook, 'the plugin is not running')
-    return this.#renewal.then(() => this.run(hook, session, input, read))
+    const { attempt, absence } = this.#keeper
+    if (attempt === null) return this.#failed(hook, absence)
+    return attempt.then(() => this.run(hook, session, input, read))
   }
 
   /** Runs an observing hook; true if the plugin was told and had no verdict to give. */
@@ -95,7 +110,6 @@ export class Runner {
     read: VerdictReader<Verdict>,
   ): Verdict | Failure {
     const startedAt = performance.now()
-    this.calls++
     let verdict: Verdict | Failure
     try {
       const returned = guest.call(hook, session, input)
@@ -103,40 +117,43 @@ export class Runner {
         ? { kind: 'failure', cause: guest.fault }
         : read(returned, guest.host.payload, guest.host.belongings.name)
       guest.finish()
+      if (!this.#isProven) this.#prove()
     } catch (thrown) {
-      verdict = { kind: 'failure', cause: `trapped: ${sentenceOf(thrown)}` }
-      this.#replace(guest)
+      const { kind, message } = trapOf(thrown)
+      verdict = { kind: 'failure', cause: `trapped (${kind}): ${message}` }
+      if (kind === 'deadline') this.counts.timedOut(hook)
+      this.#lose(guest, `${hook}: ${verdict.cause}`)
     }
-    this.spentMs += performance.now() - startedAt
+    const endedAt = performance.now()
+    this.counts.took(hook, endedAt - startedAt)
+    if (!this.#share.add(endedAt - startedAt, endedAt)) this.#yieldLoop()
     return isFailure(verdict) ? this.#failed(hook, verdict.cause) : verdict
   }
 
+  /** The share of the loop is used up: the sessions of other plugins are waiting. */
+  #yieldLoop(): void {
+    const { limits, hits } = this.#budget
+    hits.add('cpuShareMax')
+    this.#share.forgive()
+    this.#keeper.trip(`its calls took over ${limits.cpuShareMax}% of a second`, REST_MS)
+  }
+
   #failed(hook: HookName, cause: string): Failure {
-    this.failures++
+    this.counts.failed(hook)
     this.lastError = `${hook}: ${cause}`
     return { kind: 'failure', cause: this.lastError }
   }
 
-  /** The instance's memory is in no known state any more; sessions and the store are not in it. */
-  #replace(guest: Guest): void {
-    guest.host.end()
-    this.#guest = null
-    const epoch = this.#epoch
-    this.#renewal = this.#options.renew().then(
-      (made) => this.#renewed(epoch, made),
-      (thrown) => {
-        this.lastError = `no new instance: ${sentenceOf(thrown)}`
-        this.#options.journal.warn(this.lastError)
-        this.#renewed(epoch, null)
-      },
-    )
+  #prove(): void {
+    this.#isProven = true
+    this.#keeper.succeeded()
   }
 
-  #renewed(epoch: number, made: Guest | null): void {
-    if (epoch !== this.#epoch) return
-    this.#renewal = null
-    this.#guest = made
-    if (made === null) this.#options.onBroken()
+  /** The instance's memory is in no known state any more; sessions and the store are not in it. */
+  #lose(guest: Guest, reason: string): void {
+    guest.host.end()
+    this.rest()
+    this.#keeper.lost(reason)
   }
 }
 

@@ -2,14 +2,7 @@
  * What plugins keep in the host: a plugin's own store, and its part of a session. Both outlive the
  * instance that wrote them; both have a budget.
  */
-import {
-  PDK_VARIABLES_BYTES_MAX,
-  PDK_VARIABLES_MAX,
-  SESSION_BYTES_MAX,
-  SESSION_KEYS_MAX,
-  STORE_BYTES_MAX,
-  STORE_KEYS_MAX,
-} from './limits.ts'
+import { SESSION_KEYS_MAX, STORE_KEYS_MAX } from './limits.ts'
 
 const SWEEP_PERIOD_MS = 1000
 
@@ -30,24 +23,22 @@ export interface StoreBudget {
   readonly keysMax: number
 }
 
-const STORE_BUDGET: StoreBudget = { bytesMax: STORE_BYTES_MAX, keysMax: STORE_KEYS_MAX }
-/** What the variables of an Extism PDK may take. */
-export const VARIABLES_BUDGET: StoreBudget = {
-  bytesMax: PDK_VARIABLES_BYTES_MAX,
-  keysMax: PDK_VARIABLES_MAX,
-}
-
 /** One plugin's key-value data, shared by its sessions. Values are never edited, only replaced. */
 export class PluginStore {
   readonly #entries = new Map<string, Entry>()
   #bytes = 0
-  readonly #budget: StoreBudget
+  #budget: StoreBudget
   readonly #now: () => number
   #sweepDueAt = Number.NEGATIVE_INFINITY
 
-  constructor(budget = STORE_BUDGET, now: () => number = () => performance.now()) {
+  constructor(budget: StoreBudget, now: () => number = () => performance.now()) {
     this.#budget = budget
     this.#now = now
+  }
+
+  /** Takes another budget; what is over it stays, until it is deleted or its time is over. */
+  limit(budget: StoreBudget): void {
+    this.#budget = budget
   }
 
   get(key: string): Uint8Array | undefined {
@@ -81,6 +72,13 @@ export class PluginStore {
     return entry.expiresAt > this.#now()
   }
 
+  /** True where the sum that the budget is held against is that of what is kept. */
+  isConsistent(): boolean {
+    let bytes = 0
+    for (const [key, { value }] of this.#entries) bytes += sizeOf(key, value)
+    return bytes === this.#bytes
+  }
+
   #fits(key: string, size: number): boolean {
     const old = this.#entries.get(key)
     const kept = this.#bytes - (old === undefined ? 0 : sizeOf(key, old.value))
@@ -92,7 +90,7 @@ export class PluginStore {
   #dropExpired(): void {
     if (this.#now() < this.#sweepDueAt) return
     this.#sweepDueAt = this.#now() + SWEEP_PERIOD_MS
-    for (const key of [...this.#entries.keys()]) this.get(key)
+    for (const key of this.#entries.keys()) this.get(key)
   }
 }
 
@@ -100,10 +98,13 @@ export class PluginStore {
 export class PluginStores {
   readonly #stores = new Map<string, PluginStore>()
 
-  of(plugin: string): PluginStore {
+  /** The store of a plugin, which may hold `bytesMax` from now on. */
+  of(plugin: string, bytesMax: number): PluginStore {
+    const budget = { bytesMax, keysMax: STORE_KEYS_MAX }
     const known = this.#stores.get(plugin)
+    known?.limit(budget)
     if (known !== undefined) return known
-    const made = new PluginStore()
+    const made = new PluginStore(budget)
     this.#stores.set(plugin, made)
     return made
   }
@@ -130,12 +131,13 @@ export function sessionSet(
   plugin: string,
   key: string,
   value: Uint8Array,
+  bytesMax: number,
 ): boolean {
   const own = memory.get(plugin) ?? new Map<string, Uint8Array>()
   let bytes = sizeOf(key, value)
   for (const [other, kept] of own) if (other !== key) bytes += sizeOf(other, kept)
   const keys = own.has(key) ? own.size : own.size + 1
-  if (bytes > SESSION_BYTES_MAX || keys > SESSION_KEYS_MAX) return false
+  if (bytes > bytesMax || keys > SESSION_KEYS_MAX) return false
   own.set(key, value)
   memory.set(plugin, own)
   return true

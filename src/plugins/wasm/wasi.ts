@@ -3,8 +3,9 @@
  * bytes and empty arguments. Output becomes log lines at debug. No file, network or environment.
  */
 import type { Host, HostFunction } from './host.ts'
-import { CALL_BYTES_MAX } from './limits.ts'
+import { CALL_BYTES_MAX, IOVECS_MAX } from './limits.ts'
 import { encodeText } from './memory.ts'
+import { Trap } from './trap.ts'
 
 const SUCCESS = 0
 const BAD_DESCRIPTOR = 8
@@ -14,7 +15,8 @@ const STDERR = 2
 const FILETYPE_CHARACTER_DEVICE = 2
 const FDSTAT_BYTES = 24
 const IOVEC_BYTES = 8
-const IOVECS_MAX = 1024
+const SUBSCRIPTION_BYTES = 48
+const EVENT_BYTES = 32
 const CLOCK_REALTIME = 0
 /** What `clock_res_get` tells: a microsecond. */
 const CLOCK_RESOLUTION_NS = 1000n
@@ -95,15 +97,26 @@ function writeNone(host: Host, counts: number, sizes: number, what: string): num
   return SUCCESS
 }
 
+function tooMuch(what: string, most: string): Trap {
+  return new Trap('limit', `${what} was given over ${most}`, 'hostCallBytesMax')
+}
+
+/** Nothing is written, but a pointer that leads outside is a mistake all the same. */
+function lookAtNone(host: Host, list: number, texts: number, what: string): number {
+  host.memory.at(list, 0, what)
+  host.memory.at(texts, 0, what)
+  return SUCCESS
+}
+
 function writeLines(host: Host, pointer: number, count: number, written: number): number {
-  if (count >>> 0 > IOVECS_MAX) throw new Error(`fd_write was given more than ${IOVECS_MAX} pieces`)
+  if (count >>> 0 > IOVECS_MAX) throw tooMuch('fd_write', `${IOVECS_MAX} pieces`)
   const pieces = numbers(host, pointer, count * IOVEC_BYTES, 'fd_write')
   let text = ''
   let total = 0
   for (let at = 0; at < pieces.byteLength; at += IOVEC_BYTES) {
     const length = pieces.getUint32(at + 4, true)
     total += length
-    if (total > CALL_BYTES_MAX) throw new Error(`fd_write was given over ${CALL_BYTES_MAX} bytes`)
+    if (total > CALL_BYTES_MAX) throw tooMuch('fd_write', `${CALL_BYTES_MAX} bytes`)
     text += host.memory.text(pieces.getUint32(at, true), length, 'fd_write')
   }
   if (text.trimEnd() !== '') {
@@ -125,9 +138,9 @@ export function wasiImports(host: Host): Readonly<Record<string, HostFunction>> 
   for (const name of OF_THE_WORLD) denied[name] = () => NOT_CAPABLE
   return {
     ...denied,
-    args_get: () => SUCCESS,
+    args_get: (_context, list, texts) => lookAtNone(host, list!, texts!, 'args_get'),
     args_sizes_get: (_context, counts, sizes) => writeNone(host, counts!, sizes!, 'args_sizes_get'),
-    environ_get: () => SUCCESS,
+    environ_get: (_context, list, texts) => lookAtNone(host, list!, texts!, 'environ_get'),
     environ_sizes_get: (_context, counts, sizes) =>
       writeNone(host, counts!, sizes!, 'environ_sizes_get'),
     clock_res_get: (_context, _clock, pointer) => {
@@ -149,12 +162,15 @@ export function wasiImports(host: Host): Readonly<Record<string, HostFunction>> 
       return writeLines(host, pointer!, count!, written!)
     },
     // Sleeping is over at once: a hook must not wait, and its deadline ends a guest that insists.
-    poll_oneoff: (_context, _wanted, _events, count, ready) => {
+    poll_oneoff: (_context, wanted, events, count, ready) => {
+      if (count! >>> 0 > IOVECS_MAX) throw tooMuch('poll_oneoff', `${IOVECS_MAX} events`)
+      host.memory.at(wanted!, count! * SUBSCRIPTION_BYTES, 'poll_oneoff')
+      host.memory.at(events!, count! * EVENT_BYTES, 'poll_oneoff')
       numbers(host, ready!, 4, 'poll_oneoff').setUint32(0, count! >>> 0, true)
       return SUCCESS
     },
     proc_exit: (_context, code) => {
-      throw new Error(`the plugin called exit(${code! >>> 0})`)
+      throw new Trap('exit', `the plugin called exit(${code! >>> 0})`)
     },
     random_get: (_context, pointer, length) => {
       crypto.getRandomValues(host.memory.at(pointer!, length!, 'random_get'))

@@ -1,14 +1,19 @@
 /** What a guest may write to the log, and how much. */
 import { describe, expect, test } from 'bun:test'
+import { LimitHits } from '../../../src/plugins/limits.ts'
 import { Journal, levelOf } from '../../../src/plugins/wasm/journal.ts'
-import { CALL_BYTES_MAX, LOG_LINES_PER_SECOND_MAX } from '../../../src/plugins/wasm/limits.ts'
+import { LOG_LINES_FULL_MAX } from '../../../src/plugins/wasm/limits.ts'
 import { makeScene } from '../../fixtures/wasm/kit.ts'
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 
+const LIMITS = { logBytesMax: 1000, logLinesMax: 50 }
+
 function journal(level = 'trace', now = () => 0) {
   const scene = makeScene({ level })
-  return { journal: new Journal(scene.surroundings.log, now), lines: scene.lines }
+  const hits = new LimitHits()
+  const own = new Journal(scene.surroundings.log, { limits: LIMITS, hits }, now)
+  return { journal: own, lines: scene.lines, hits }
 }
 
 describe('a journal', () => {
@@ -32,10 +37,27 @@ describe('a journal', () => {
     expect(lines.map((line) => line.msg)).toEqual(['{"message":', '[1]', '�A'])
   })
 
-  test('cuts what is too long', () => {
-    const { journal: own, lines } = journal()
-    own.write('info', bytes('x'.repeat(CALL_BYTES_MAX + 1)))
-    expect(lines[0]?.msg).toEndWith(`… (cut at ${CALL_BYTES_MAX} bytes)`)
+  test('cuts a line that is too long', () => {
+    const { journal: own, lines, hits } = journal()
+    own.write('info', bytes('x'.repeat(LIMITS.logBytesMax)))
+    expect(hits.of('logBytesMax')).toBe(0)
+    own.write('info', bytes(`{"message":"${'x'.repeat(LIMITS.logBytesMax)}"}`))
+    expect(lines[1]?.msg).toStartWith('{"message":"xx')
+    expect(lines[1]?.msg).toEndWith(`… (cut at ${LIMITS.logBytesMax} bytes)`)
+    expect(hits.of('logBytesMax')).toBe(1)
+  })
+
+  test('drops what one call logs beyond its bytes, but not the next call', () => {
+    const { journal: own, lines, hits } = journal()
+    const line = bytes('x'.repeat(LIMITS.logBytesMax))
+    for (let count = 0; count < LOG_LINES_FULL_MAX; count++) own.write('info', line)
+    expect(hits.of('logBytesMax')).toBe(0)
+    own.write('info', bytes('y'))
+    expect(lines).toHaveLength(LOG_LINES_FULL_MAX)
+    expect(hits.of('logBytesMax')).toBe(1)
+    own.begin()
+    own.write('info', bytes('z'))
+    expect(lines.at(-1)?.msg).toBe('z')
   })
 
   test('writes nothing below its level', () => {
@@ -47,12 +69,13 @@ describe('a journal', () => {
 
   test('drops lines above the rate, and tells how many when the second is over', () => {
     let now = 0
-    const { journal: own, lines } = journal('info', () => now)
-    for (let line = 0; line < LOG_LINES_PER_SECOND_MAX + 5; line++) own.write('info', bytes('x'))
-    expect(lines).toHaveLength(LOG_LINES_PER_SECOND_MAX)
+    const { journal: own, lines, hits } = journal('info', () => now)
+    for (let line = 0; line < LIMITS.logLinesMax + 5; line++) own.write('info', bytes('x'))
+    expect(lines).toHaveLength(LIMITS.logLinesMax)
+    expect(hits.of('logLinesMax')).toBe(5)
     now = 1000
     own.write('info', bytes('next'))
-    expect(lines.slice(LOG_LINES_PER_SECOND_MAX)).toMatchObject([
+    expect(lines.slice(LIMITS.logLinesMax)).toMatchObject([
       { level: 40, dropped: 5, msg: 'too many log lines' },
       { level: 30, msg: 'next' },
     ])

@@ -1,12 +1,14 @@
 /** From the file to the module: what is read, what is refused, and what is said about it. */
 import { describe, expect, test } from 'bun:test'
 import { createHash } from 'node:crypto'
+import { renameSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import pino from 'pino'
 import { GatewayError } from '../../../src/base/errors.ts'
+import { DEFAULT_LIMITS, LimitHits } from '../../../src/plugins/limits.ts'
 import type { PluginSpec } from '../../../src/plugins/plugin.ts'
-import { MODULE_BYTES_MAX } from '../../../src/plugins/wasm/limits.ts'
 import { loadModule } from '../../../src/plugins/wasm/load.ts'
 import {
   assemble,
@@ -53,7 +55,7 @@ describe('the file', () => {
     const path = join(await mkdtemp(join(tmpdir(), 'large-')), 'large.wasm')
     try {
       await writeFile(path, '')
-      await truncate(path, MODULE_BYTES_MAX + 1)
+      await truncate(path, DEFAULT_LIMITS.moduleBytesMax + 1)
       expect(await refusal(makeSpec(path))).toStartWith('PLUGIN_FILE')
     } finally {
       await rm(dirname(path), { recursive: true })
@@ -68,7 +70,9 @@ describe('the file', () => {
     const broken = bytes.slice()
     broken[bytes.lastIndexOf(0x0b)] = 0xff
     const path = await fileOf(broken)
-    expect(await refusal(makeSpec(path))).toMatch(/^PLUGIN_WASM: .*(does not compile|cut short)/)
+    expect(await refusal(makeSpec(path))).toMatch(
+      /^PLUGIN_WASM: .*(does not compile|cut short|no instruction)/,
+    )
   })
 
   test('that imports what is not granted is refused before it runs', async () => {
@@ -107,4 +111,65 @@ describe('the checksum', () => {
     await loadModule(makeSpec(path), surroundings)
     expect(lines[1]).toMatchObject({ level: 30, msg: expect.stringContaining('no checksum') })
   })
+})
+
+describe('a file that changes while it is loaded', () => {
+  const MODULE_BYTES = assemble(
+    describing(manifestOf(), '(func (export "on_run") (result i32) (i32.const 0))'),
+  )
+  const OTHER_BYTES = assemble(
+    describing(manifestOf(), '(func (export "on_closed") (result i32) (i32.const 0))'),
+  )
+
+  test('is run as it was hashed', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'swap-'))
+    try {
+      const path = join(folder, 'a.wasm')
+      await writeFile(path, MODULE_BYTES)
+      const { surroundings } = makeScene({ dev: true })
+      let swapped = 0
+      // The line about the missing checksum is written between the hash and everything else.
+      const sink = {
+        write: () => {
+          writeFileSync(join(folder, 'b.wasm'), OTHER_BYTES)
+          renameSync(join(folder, 'b.wasm'), path)
+          writeFileSync(path, OTHER_BYTES)
+          swapped++
+        },
+      }
+      const log = pino({ level: 'info' }, sink)
+      const loaded = await loadModule(makeSpec(path), { ...surroundings, log })
+      expect(swapped).toBe(1)
+      expect(loaded.checksum).toBe(createHash('sha256').update(MODULE_BYTES).digest('hex'))
+      const names = WebAssembly.Module.exports(loaded.module).map((one) => one.name)
+      expect(names).toContain('on_run')
+      expect(names).not.toContain('on_closed')
+      expect([...loaded.shape.hooks.keys()]).toEqual(['onRun'])
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+})
+
+test('what is no regular file is refused, and not waited for', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'pipe-'))
+  try {
+    const pipe = join(folder, 'pipe.wasm')
+    expect(Bun.spawnSync(['mkfifo', pipe]).exitCode).toBe(0)
+    expect(await refusal(makeSpec(pipe))).toStartWith('PLUGIN_FILE')
+    expect(await refusal(makeSpec('/dev/zero'))).toStartWith('PLUGIN_FILE')
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+})
+
+test('a file over the limit of its entry is refused with the cure, and counted', async () => {
+  const path = modulePath('audit')
+  const hits = new LimitHits()
+  const limits = { ...DEFAULT_LIMITS, moduleBytesMax: readBytes(path).length - 1 }
+  const loading = loadModule(makeSpec(path, { limits }), makeScene().surroundings, hits)
+  await expect(loading).rejects.toThrow('raise moduleBytesMax')
+  expect(hits.of('moduleBytesMax')).toBe(1)
+  const whole = { ...DEFAULT_LIMITS, moduleBytesMax: 2 * readBytes(path).length }
+  expect(await refusal(makeSpec(path, { limits: whole }))).toBe('loaded')
 })

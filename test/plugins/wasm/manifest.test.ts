@@ -66,6 +66,11 @@ describe('parseManifest', () => {
     ['a unit without traffic', { hooks: [{ name: 'onClosed', unit: 'batch' }] }, 'hooks[0]: unit'],
     ['messages without traffic', { hooks: [{ name: 'onRun', messages: ['Query'] }] }, 'hooks[0]: '],
     ['an empty list of messages', { hooks: [{ ...traffic, messages: [] }] }, 'hooks[0].messages: '],
+    [
+      'a message that nobody sends',
+      { hooks: [{ ...traffic, messages: ['Query', 'DataRow'] }] },
+      'hooks[0].messages: no client sends a message "DataRow"',
+    ],
     ['a hook listed twice', { hooks: [traffic, traffic] }, 'hooks: onTrafficFromClient is listed'],
     [
       'a hook not exported',
@@ -101,4 +106,87 @@ describe('parseManifest', () => {
     expect(refuse('[]')).toThrow('p.wasm: manifest: ')
     expect(refuse(' '.repeat(MANIFEST_BYTES_MAX + 1))).toThrow(`at most ${MANIFEST_BYTES_MAX}`)
   })
+})
+
+type Wrong = [path: string, manifest: Readonly<Record<string, unknown>>]
+const LONG = 'x'.repeat(4097)
+const MANY = Array.from({ length: MANIFEST_ITEMS_MAX + 1 }, () => 'x')
+
+/** One field that is wrong, by its path in errors, and what stands there. */
+function wrongs(): readonly Wrong[] {
+  const hook = { name: 'onTrafficFromClient' }
+  const cases: Wrong[] = []
+  for (const wrong of [undefined, null, '1', 0, 1.5, true, [], {}])
+    cases.push(['abi', { abi: wrong }])
+  for (const wrong of [undefined, null, 7, '', '-a', 'ä', 'x'.repeat(65), ['a']]) {
+    cases.push(['name', { name: wrong }])
+  }
+  for (const wrong of [undefined, null, 1, '', LONG, {}])
+    cases.push(['version', { version: wrong }])
+  for (const field of ['description', 'license', 'projectUrl']) {
+    for (const wrong of [null, 1, LONG, []]) cases.push([field, { [field]: wrong }])
+  }
+  for (const field of ['authors', 'tags', 'categories']) {
+    for (const wrong of [null, 'x', {}, MANY]) cases.push([field, { [field]: wrong }])
+    cases.push([`${field}[0]`, { [field]: [1] }], [`${field}[1]`, { [field]: ['x', LONG] }])
+  }
+  for (const wrong of [undefined, null, {}, 'onRun', MANY]) cases.push(['hooks', { hooks: wrong }])
+  for (const wrong of [null, 'onRun', 1, []]) cases.push(['hooks[0]', { hooks: [wrong] }])
+  for (const wrong of [undefined, null, 1, LONG]) {
+    cases.push(['hooks[0].name', { hooks: [{ name: wrong }] }])
+  }
+  for (const wrong of [null, 'row', 1]) {
+    cases.push(['hooks[0].unit', { hooks: [{ ...hook, unit: wrong }] }])
+  }
+  for (const wrong of [null, 'Query', [], MANY]) {
+    cases.push(['hooks[0].messages', { hooks: [{ ...hook, messages: wrong }] }])
+  }
+  for (const wrong of [null, 1, '']) {
+    cases.push(['hooks[0].messages[0]', { hooks: [{ ...hook, messages: [wrong] }] }])
+  }
+  return cases
+}
+
+/** The same of what a plugin needs, measures and is set by. */
+function wrongsBeside(): readonly Wrong[] {
+  const metric = { name: 'm_total', type: 'counter' }
+  const need = { name: 'other', version: '1.0.0' }
+  const cases: Wrong[] = []
+  for (const wrong of [null, {}, 'other', MANY]) cases.push(['requires', { requires: wrong }])
+  for (const field of ['name', 'version']) {
+    for (const wrong of [undefined, null, 1, '', LONG]) {
+      cases.push([`requires[0].${field}`, { requires: [{ ...need, [field]: wrong }] }])
+    }
+  }
+  for (const wrong of [null, {}, 'm']) cases.push(['metrics', { metrics: wrong }])
+  const fields: Readonly<Record<string, readonly unknown[]>> = {
+    name: [undefined, null, 1, '', LONG],
+    type: [undefined, null, 'summary', 1],
+    help: [null, 1, LONG],
+    labels: [null, 'a', MANY],
+    'labels[0]': [],
+    buckets: [null, 'a', [], MANY],
+  }
+  for (const [field, values] of Object.entries(fields)) {
+    for (const wrong of values) {
+      cases.push([`metrics[0].${field}`, { metrics: [{ ...metric, [field]: wrong }] }])
+    }
+  }
+  for (const wrong of [null, 1, '']) {
+    cases.push(['metrics[0].labels[0]', { metrics: [{ ...metric, labels: [wrong] }] }])
+  }
+  for (const wrong of [1, 'object', []]) cases.push(['config', { config: wrong }])
+  return cases
+}
+
+describe('every field that is missing, null, of another type, too long or too many', () => {
+  for (const [path, fields] of [...wrongs(), ...wrongsBeside()]) {
+    const shown = JSON.stringify(fields).slice(0, 60)
+    test(`is named: ${path} of ${shown}`, () => {
+      const bytes = new TextEncoder().encode(JSON.stringify({ ...manifestOf(), ...fields }))
+      const read = () => parseManifest(bytes, shapeOf(), 'p.wasm')
+      // Its path, then a sentence; an item of a wrong list may be named below it.
+      expect(read).toThrow(`p.wasm: manifest: ${path}`)
+    })
+  }
 })

@@ -228,7 +228,7 @@ describe('a plugin', () => {
     const { steps } = plugin
     await plugin.stop()
     expect(plugin.status().state).toBe('stopped')
-    expect(asked(plugin, '')).toMatchObject({ cause: expect.stringContaining('not running') })
+    expect(asked(plugin, '')).toMatchObject({ cause: expect.stringContaining('was stopped') })
     await plugin.start()
     expect(plugin.steps).toBe(steps)
     expect(asked(plugin, '')).toBe(CONTINUE)
@@ -239,7 +239,7 @@ describe('a plugin', () => {
     const plugin = createWasmPlugin(spec, makeScene().surroundings)
     const starting = plugin.start()
     await plugin.stop()
-    await expect(starting).rejects.toThrow('stopped before its start was over')
+    await expect(starting).rejects.toThrow('its start was broken off by a stop')
     await starting.catch(() => undefined)
     expect(plugin.status().state).toBe('stopped')
   })

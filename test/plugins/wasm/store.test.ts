@@ -1,6 +1,6 @@
 /** What is kept for plugins, until when, and where it ends. */
 import { describe, expect, test } from 'bun:test'
-import { SESSION_BYTES_MAX, SESSION_KEYS_MAX } from '../../../src/plugins/wasm/limits.ts'
+import { SESSION_KEYS_MAX } from '../../../src/plugins/wasm/limits.ts'
 import {
   PluginStore,
   PluginStores,
@@ -10,10 +10,12 @@ import {
 } from '../../../src/plugins/wasm/store.ts'
 
 const bytes = (length: number) => new Uint8Array(length)
+const BUDGET = { bytesMax: 1000, keysMax: 100 }
+const SESSION_BYTES_MAX = 4096
 
 describe('a plugin store', () => {
   test('keeps a value until it is replaced or deleted', () => {
-    const store = new PluginStore()
+    const store = new PluginStore(BUDGET)
     expect(store.get('a')).toBeUndefined()
     expect(store.set('a', bytes(1), 0)).toBe(true)
     expect(store.set('a', bytes(2), 0)).toBe(true)
@@ -25,7 +27,7 @@ describe('a plugin store', () => {
 
   test('forgets a value when its time is over', () => {
     let now = 1000
-    const store = new PluginStore(undefined, () => now)
+    const store = new PluginStore(BUDGET, () => now)
     store.set('a', bytes(1), 50)
     now = 1049
     expect(store.get('a')).toHaveLength(1)
@@ -63,16 +65,26 @@ describe('a plugin store', () => {
 
   test('is one for each name', () => {
     const stores = new PluginStores()
-    stores.of('one').set('a', bytes(1), 0)
-    expect(stores.of('one').get('a')).toHaveLength(1)
-    expect(stores.of('two').get('a')).toBeUndefined()
+    stores.of('one', 100).set('a', bytes(1), 0)
+    expect(stores.of('one', 100).get('a')).toHaveLength(1)
+    expect(stores.of('two', 100).get('a')).toBeUndefined()
+  })
+
+  test('takes the budget of a reload, and keeps what it has', () => {
+    const stores = new PluginStores()
+    expect(stores.of('one', 100).set('a', bytes(90), 0)).toBe(true)
+    const less = stores.of('one', 50)
+    expect(less.get('a')).toHaveLength(90)
+    expect(less.set('b', bytes(1), 0)).toBe(false)
+    expect(less.set('a', bytes(40), 0)).toBe(true)
+    expect(stores.of('one', 200).set('b', bytes(90), 0)).toBe(true)
   })
 })
 
 describe('the memory of a session', () => {
   test('is written under the own name and read from any', () => {
     const memory: SessionMemory = new Map()
-    expect(sessionSet(memory, 'one', 'k', bytes(3))).toBe(true)
+    expect(sessionSet(memory, 'one', 'k', bytes(3), SESSION_BYTES_MAX)).toBe(true)
     expect(sessionGet(memory, 'one', 'k')).toHaveLength(3)
     expect(sessionGet(memory, 'two', 'k')).toBeUndefined()
     expect(sessionGet(memory, 'two', 'one/k')).toHaveLength(3)
@@ -81,23 +93,25 @@ describe('the memory of a session', () => {
 
   test('reads an own key with a slash before that of another', () => {
     const memory: SessionMemory = new Map()
-    sessionSet(memory, 'one', 'two/k', bytes(1))
-    sessionSet(memory, 'two', 'k', bytes(2))
+    sessionSet(memory, 'one', 'two/k', bytes(1), SESSION_BYTES_MAX)
+    sessionSet(memory, 'two', 'k', bytes(2), SESSION_BYTES_MAX)
     expect(sessionGet(memory, 'one', 'two/k')).toHaveLength(1)
     expect(sessionGet(memory, 'three', 'two/k')).toHaveLength(2)
   })
 
   test('has a budget for each plugin', () => {
     const memory: SessionMemory = new Map()
-    expect(sessionSet(memory, 'one', 'k', bytes(SESSION_BYTES_MAX))).toBe(false)
+    expect(sessionSet(memory, 'one', 'k', bytes(SESSION_BYTES_MAX), SESSION_BYTES_MAX)).toBe(false)
     expect(memory.size).toBe(0)
-    expect(sessionSet(memory, 'one', 'k', bytes(SESSION_BYTES_MAX - 2))).toBe(true)
-    expect(sessionSet(memory, 'one', 'l', bytes(0))).toBe(false)
-    expect(sessionSet(memory, 'one', 'k', bytes(0))).toBe(true)
+    expect(sessionSet(memory, 'one', 'k', bytes(SESSION_BYTES_MAX - 2), SESSION_BYTES_MAX)).toBe(
+      true,
+    )
+    expect(sessionSet(memory, 'one', 'l', bytes(0), SESSION_BYTES_MAX)).toBe(false)
+    expect(sessionSet(memory, 'one', 'k', bytes(0), SESSION_BYTES_MAX)).toBe(true)
     for (let key = 1; key < SESSION_KEYS_MAX; key++) {
-      expect(sessionSet(memory, 'one', `k${key}`, bytes(0))).toBe(true)
+      expect(sessionSet(memory, 'one', `k${key}`, bytes(0), SESSION_BYTES_MAX)).toBe(true)
     }
-    expect(sessionSet(memory, 'one', 'more', bytes(0))).toBe(false)
-    expect(sessionSet(memory, 'two', 'k', bytes(1))).toBe(true)
+    expect(sessionSet(memory, 'one', 'more', bytes(0), SESSION_BYTES_MAX)).toBe(false)
+    expect(sessionSet(memory, 'two', 'k', bytes(1), SESSION_BYTES_MAX)).toBe(true)
   })
 })

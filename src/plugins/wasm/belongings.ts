@@ -1,0 +1,49 @@
+/** What stays of a WASM plugin while its instances come and go. */
+import type { Logger } from 'pino'
+import type { PluginMetrics } from '../../metrics/meter.ts'
+import { LimitHits, type PluginLimits } from '../limits.ts'
+import { type Consumption, noConsumption } from './deadline.ts'
+import { Journal } from './journal.ts'
+import { VARIABLES_MAX } from './limits.ts'
+import { PluginStore } from './store.ts'
+import { TrapCounts } from './trap.ts'
+
+export interface Belongings {
+  /** The plugin's name; "" until its manifest was read. */
+  name: string
+  readonly limits: PluginLimits
+  /** How often each limit was hit. */
+  readonly hits: LimitHits
+  /** How often the plugin trapped, by kind. */
+  readonly traps: TrapCounts
+  readonly consumption: Consumption
+  readonly journal: Journal
+  /** Null until the plugin's name is known. */
+  store: PluginStore | null
+  /** The variables of an Extism PDK. */
+  readonly variables: PluginStore
+  /** Null until the metrics of the manifest were declared. */
+  metrics: PluginMetrics | null
+  /** How many label values each metric of the manifest takes. */
+  labelCounts: readonly number[]
+  /** The entry's configuration by key, as the guest gets it; all of it under the key "". */
+  config: ReadonlyMap<string, Uint8Array>
+}
+
+/** Those of a plugin that has not started; `name` is "" where the manifest is to give it. */
+export function makeBelongings(name: string, log: Logger, limits: PluginLimits): Belongings {
+  const hits = new LimitHits()
+  return {
+    name,
+    limits,
+    hits,
+    traps: new TrapCounts(),
+    consumption: noConsumption(),
+    journal: new Journal(log, { limits, hits }),
+    store: null,
+    variables: new PluginStore({ bytesMax: limits.variablesBytesMax, keysMax: VARIABLES_MAX }),
+    metrics: null,
+    labelCounts: [],
+    config: new Map(),
+  }
+}
