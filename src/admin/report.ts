@@ -61,6 +61,13 @@ export interface PluginReport {
   readonly callMicros: number
   readonly lastError: string
   readonly pid: number | null
+  readonly restarts: number
+  /** Milliseconds until it is tried again, or null. */
+  readonly nextTryInMs: number | null
+  /** When it became ready, in milliseconds since 1970, or null where it is not. */
+  readonly readySince: number | null
+  /** The last lines on standard error of the process that failed last. */
+  readonly lastLines: readonly string[]
 }
 
 /** Throws an Error that names the key which is not as expected. */
@@ -123,6 +130,10 @@ export function parsePluginReports(answer: unknown): readonly PluginReport[] {
     callMicros: plugin.number('callMicros'),
     lastError: plugin.text('lastError'),
     pid: plugin.numberOrNull('pid'),
+    restarts: plugin.number('restarts'),
+    nextTryInMs: plugin.numberOrNull('nextTryInMs'),
+    readySince: plugin.numberOrNull('readySince'),
+    lastLines: plugin.texts('lastLines'),
   }))
 }
 

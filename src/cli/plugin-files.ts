@@ -32,6 +32,10 @@ async function reportOf(entry: PluginEntry, spec: PluginSpec): Promise<PluginRep
     callMicros: 0,
     lastError: '',
     pid: null,
+    restarts: 0,
+    nextTryInMs: null,
+    readySince: null,
+    lastLines: [],
   }
   try {
     const checksum = await checksumOf(spec.localPath)

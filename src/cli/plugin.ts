@@ -3,7 +3,6 @@ import { askControl } from '../admin/control-client.ts'
 import { type PluginReport, parsePluginReports } from '../admin/report.ts'
 import { findInstances } from '../admin/run-folder.ts'
 import { GatewayError, sentenceOf } from '../base/errors.ts'
-import { escapeControls } from '../base/log-text.ts'
 import { readFlags } from './flags.ts'
 import type { Io } from './io.ts'
 import { type Cell, renderTable } from './table.ts'
@@ -63,7 +62,7 @@ function print(listing: Listing, io: Io, json: boolean | undefined): void {
 }
 
 function listingText({ running, plugins }: Listing, colours: boolean): string {
-  const counters = running ? ['CALLS', 'FAILED', 'µs A CALL'] : []
+  const counters = running ? ['RESTARTS', 'CALLS', 'FAILED', 'µs A CALL'] : []
   const heads = ['PRIORITY', 'NAME', 'VERSION', 'RUNTIME', 'STATE', ...counters, 'HOOKS']
   const rows = plugins.map((plugin) => [
     plugin.priority,
@@ -71,13 +70,22 @@ function listingText({ running, plugins }: Listing, colours: boolean): string {
     plugin.version,
     plugin.runtime,
     stateCell(plugin.state),
-    ...(running ? [plugin.calls, plugin.failures, microsACall(plugin)] : []),
+    ...(running ? [plugin.restarts, plugin.calls, plugin.failures, microsACall(plugin)] : []),
     plugin.hooks.join(' '),
   ])
-  const errors = plugins
-    .filter(({ lastError }) => lastError !== '')
-    .map(({ name, lastError }) => escapeControls(`${name}: ${lastError}`))
-  return [renderTable(heads, rows, colours), ...errors].join('\n')
+  const table = renderTable(heads, rows, colours)
+  const failed = plugins.filter(({ lastError }) => lastError !== '')
+  if (failed.length === 0) return table
+  const errors = failed.map((plugin) => [
+    plugin.name === '' ? plugin.path : plugin.name,
+    nextTry(plugin),
+    plugin.lastError,
+  ])
+  return `${table}\n\n${renderTable(['NAME', 'NEXT TRY', 'LAST ERROR'], errors, colours)}`
+}
+
+function nextTry({ nextTryInMs }: PluginReport): string {
+  return nextTryInMs === null ? '-' : `in ${(nextTryInMs / 1000).toFixed(1)} s`
 }
 
 function stateCell(state: string): Cell {

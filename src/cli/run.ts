@@ -13,6 +13,7 @@ const STOP_SIGNALS = {
   SIGTERM: 'terminated',
   SIGHUP: 'hangup',
   SIGQUIT: 'quit',
+  SIGABRT: 'aborted',
 } as const
 
 const OPTIONS = {

@@ -1,7 +1,13 @@
 /** The one interface behind which plugins of every runtime stand, and what they are handed. */
 import type { Logger } from 'pino'
+import type { Policies } from '../config/policies.ts'
 import type { OnFailure, PluginSteps } from '../hooks/step.ts'
+import type { CallCounts } from '../metrics/calls.ts'
 import type { PluginMeter } from '../metrics/meter.ts'
+import type { Clock } from './clock.ts'
+import type { LimitHits, PluginLimits } from './limits.ts'
+import type { Consumption } from './wasm/deadline.ts'
+import type { TrapCounts } from './wasm/trap.ts'
 
 export type Runtime = 'grpc' | 'wasm'
 
@@ -27,6 +33,12 @@ export interface PluginSpec {
   readonly startTimeoutMs: number
   /** Longest result of a gRPC plugin, in bytes. */
   readonly resultBytesMax: number
+  /** False: a gRPC plugin that is gone stays so. WASM instances are renewed all the same. */
+  readonly reloadOnCrash: boolean
+  /** What is done about the signals of a gRPC plugin; left out: as where no file says otherwise. */
+  readonly policies?: Policies
+  /** What a WASM plugin may use up; its call deadline is never longer than `timeoutMs`. */
+  readonly limits: PluginLimits
 }
 
 /** What the gateway hands to every plugin it makes. */
@@ -37,6 +49,17 @@ export interface PluginSurroundings {
   readonly dev: boolean
   /** Private folder (0700) for sockets of plugins; made on first use, owned by the gateway. */
   readonly runFolder: () => string
+  /** Notes a process, so that it can be ended later should the gateway be killed before it. */
+  readonly noteProcess?: (pid: number) => ProcessNote
+  /** The machine's own where it is left out. */
+  readonly clock?: Clock
+}
+
+/** The note of one process. */
+export interface ProcessNote {
+  /** Its program is now the one that it stays, and these are the sockets that it made. */
+  settled(sockets: readonly string[]): void
+  ended(): void
 }
 
 /** States of a plugin's life, as `plugin list` and the metrics name them. */
@@ -85,21 +108,50 @@ export interface PluginStatus {
   readonly lastError: string
   /** Process id of a gRPC plugin, else null. */
   readonly pid: number | null
+  /** Restarts begun so far; of a WASM plugin: instances made anew. */
+  readonly restarts: number
+  /** Milliseconds until it is tried again, or null. */
+  readonly nextTryInMs: number | null
+  /** When it became ready, in milliseconds since 1970, or null where it is not. */
+  readonly readySince: number | null
+  /** The last lines on standard error of the gRPC process that failed last. */
+  readonly lastLines: readonly string[]
+}
+
+/** Looks at what a plugin says about itself, before it gets any steps; throws to refuse it. */
+export type Admission = (manifest: PluginManifest) => void
+
+/** What a WASM plugin used up and ran into, over all its instances; read by the metrics. */
+export interface SandboxFacts {
+  readonly hits: LimitHits
+  readonly traps: TrapCounts
+  readonly consumption: Readonly<Consumption>
+  /** The memory of the present instance; 0: there is none. */
+  readonly memoryBytes: number
 }
 
 export interface Plugin {
+  /** Only WASM plugins run in a sandbox. */
+  readonly sandbox?: SandboxFacts
   /** The entry's name, else the manifest's; "" before the start. */
   readonly name: string
   readonly spec: PluginSpec
   /** Null before the start. */
   readonly manifest: PluginManifest | null
+  /** What was called so far, hook by hook, over all restarts. */
+  readonly calls: CallCounts
   /** Empty before the start. Stays the same object's steps over restarts. */
   readonly steps: PluginSteps
   status(): PluginStatus
   /** Resolves when ready; rejects with a GatewayError that names the plugin and the cause. */
-  start(): Promise<void>
+  start(admit?: Admission): Promise<void>
   /** Idempotent and bounded in time; leaves no process and no socket file. */
   stop(): Promise<void>
-  /** Told once a ready plugin can no longer answer (its process exited, its breaker opened). */
+  /**
+   * Asks a ready plugin whether it still answers, where that can be asked; one that does not in
+   * time is taken for lost.
+   */
+  check?(timeoutMs: number): Promise<void>
+  /** Told of every new state. */
   onStateChange?: (state: PluginState) => void
 }

@@ -2,7 +2,10 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import type { Logger } from 'pino'
 import { GatewayError, sentenceOf } from '../base/errors.ts'
-import type { Plugin, PluginSpec, PluginStatus, Runtime } from './plugin.ts'
+import type { Clock } from './clock.ts'
+import { watchHealth } from './health.ts'
+import type { Plugin, PluginManifest, PluginSpec, PluginStatus, Runtime } from './plugin.ts'
+import { unmet } from './requirement.ts'
 
 /** The first four bytes of every WebAssembly module. */
 const WASM_MAGIC = '\0asm'
@@ -24,12 +27,25 @@ export function runtimeOf(path: string): Runtime {
 /** How plugins of each runtime are made; handed in, so that unused runtimes are never loaded. */
 export type PluginFactory = (spec: PluginSpec) => Promise<Plugin>
 
-export class PluginRegistry {
-  readonly #log: Logger
-  #plugins: Plugin[] = []
+export interface RegistryOptions {
+  readonly log: Logger
+  /** What a requirement that is not met does to the plugin: `strict` refuses it, `loose` warns. */
+  readonly compatibility: 'strict' | 'loose'
+  /** Time between pings of a plugin. */
+  readonly pingPeriodMs: number
+  /** The machine's own where it is left out. */
+  readonly clock?: Clock
+}
 
-  constructor(log: Logger) {
-    this.#log = log
+export class PluginRegistry {
+  readonly #options: RegistryOptions
+  readonly #log: Logger
+  readonly #plugins: Plugin[] = []
+  #endWatch: () => void = () => undefined
+
+  constructor(options: RegistryOptions) {
+    this.#options = options
+    this.#log = options.log
   }
 
   /** All plugins that were asked for, also those that failed, in the order of the file. */
@@ -43,8 +59,8 @@ export class PluginRegistry {
 
   /**
    * Starts one plugin after the other. One that fails is logged; the gateway goes on without it
-   * unless it is required: then this throws PLUGIN_REQUIRED, and the others have been stopped.
-   * Two plugins of one name are refused with PLUGIN_DUPLICATE in the same way.
+   * unless it is required: then this throws PLUGIN_REQUIRED, and the others have been stopped. Two
+   * plugins of one name are refused with PLUGIN_DUPLICATE in the same way.
    */
   async start(specs: readonly PluginSpec[], make: PluginFactory): Promise<void> {
     for (const spec of specs) {
@@ -60,6 +76,17 @@ export class PluginRegistry {
       await this.stop()
       throw failure
     }
+  }
+
+  /** Pings the plugins from now on: to be called when their hooks are bound. */
+  watch(): void {
+    this.#endWatch()
+    this.#endWatch = watchHealth({
+      plugins: () => this.#plugins,
+      periodMs: this.#options.pingPeriodMs,
+      log: this.#log,
+      clock: this.#options.clock,
+    })
   }
 
   /** Starts every plugin, whatever becomes of the others; returns all failures. */
@@ -96,20 +123,32 @@ export class PluginRegistry {
 
   async #startOne(spec: PluginSpec, make: PluginFactory): Promise<void> {
     const plugin = await make(spec)
+    const before = [...this.#plugins]
     this.#plugins.push(plugin)
-    await plugin.start()
-    const twin = this.#plugins.find((other) => other !== plugin && other.name === plugin.name)
-    if (twin !== undefined) {
-      await plugin.stop()
-      const cure = 'give each its own name'
-      throw new GatewayError('PLUGIN_DUPLICATE', `two plugins are named "${plugin.name}": ${cure}`)
-    }
+    await plugin.start((manifest) => this.#admit(manifest, before))
     const { version, hooks } = plugin.status()
     this.#log.info({ plugin: plugin.name, version, hooks }, 'plugin ready')
   }
 
-  /** Stops all plugins, the last first; never throws. */
+  /** Lets a plugin in that has said what it is, beside those before it; throws to refuse it. */
+  #admit(manifest: PluginManifest, before: readonly Plugin[]): void {
+    if (before.some(({ name }) => name === manifest.name)) {
+      const problem = `two plugins are named "${manifest.name}": give each its own name`
+      throw new GatewayError('PLUGIN_DUPLICATE', problem)
+    }
+    for (const problem of unmet(manifest, before)) {
+      if (this.#options.compatibility === 'strict') {
+        const cure = 'or set compatibilityPolicy: loose'
+        throw new GatewayError('PLUGIN_REQUIREMENT', `${problem}, ${cure}`)
+      }
+      const consequence = 'started all the same, because of compatibilityPolicy: loose'
+      this.#log.warn({ plugin: manifest.name }, `${problem}; ${consequence}`)
+    }
+  }
+
+  /** Stops all plugins, the last first, and the watch; never throws. */
   async stop(): Promise<void> {
+    this.#endWatch()
     for (const plugin of this.#plugins.toReversed()) {
       try {
         await plugin.stop()

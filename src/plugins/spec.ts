@@ -1,7 +1,18 @@
 /** An entry of the plugins file as what a plugin is made from. */
 import type { PluginEntry, PluginsConfig } from '../config/plugin-schema.ts'
+import { policiesOf } from '../config/policies.ts'
+import type { PluginLimits } from './limits.ts'
 import type { PluginSpec } from './plugin.ts'
 import { runtimeOf } from './registry.ts'
+
+function limitsOf({ limits, timeout }: PluginEntry): PluginLimits {
+  const { callDeadline, startDeadline, ...others } = limits
+  return {
+    ...others,
+    callDeadlineMs: Math.min(callDeadline, timeout),
+    startDeadlineMs: startDeadline,
+  }
+}
 
 /** `file` is the configuration that the entry stands in. */
 export function specOf(entry: PluginEntry, file: PluginsConfig): PluginSpec {
@@ -20,5 +31,8 @@ export function specOf(entry: PluginEntry, file: PluginsConfig): PluginSpec {
     timeoutMs: entry.timeout,
     startTimeoutMs: entry.startTimeout,
     resultBytesMax: file.resultBytesMax,
+    reloadOnCrash: file.reloadOnCrash,
+    policies: policiesOf(file.policies, file.defaultPolicy),
+    limits: limitsOf(entry),
   }
 }

@@ -50,6 +50,10 @@ export const PLUGINS: readonly PluginReport[] = [
     callMicros: 800,
     lastError: '',
     pid: null,
+    restarts: 0,
+    nextTryInMs: null,
+    readySince: 1_795_000_000_000,
+    lastLines: [],
   },
   {
     name: 'guard',
@@ -67,5 +71,9 @@ export const PLUGINS: readonly PluginReport[] = [
     callMicros: 12_000,
     lastError: 'the process exited with 1',
     pid: 4712,
+    restarts: 3,
+    nextTryInMs: 400,
+    readySince: null,
+    lastLines: ['"panic: out of luck"'],
   },
 ]

@@ -33,13 +33,15 @@ test('the plugins of the running gateway are listed, with what they did', async 
   expect(await pluginList([], io)).toBe(0)
   const lines = io.written.join('\n').split('\n')
   expect(lines[0]).toMatch(
-    /^PRIORITY +NAME +VERSION +RUNTIME +STATE +CALLS +FAILED +µs A CALL +HOOKS$/,
+    /^PRIORITY +NAME +VERSION +RUNTIME +STATE +RESTARTS +CALLS +FAILED +µs A CALL +HOOKS$/,
   )
   expect(lines[1]).toMatch(
-    /^ +1000 +audit +1\.0\.0 +wasm +ready +1000 +0 +0\.8 +onTrafficFromClient$/,
+    /^ +1000 +audit +1\.0\.0 +wasm +ready +0 +1000 +0 +0\.8 +onTrafficFromClient$/,
   )
-  expect(lines[2]).toMatch(/^ +1001 +guard +0\.0\.1 +grpc +failing +50 +7 +240 +onTraffic/)
-  expect(lines[3]).toBe('guard: the process exited with 1')
+  expect(lines[2]).toMatch(/^ +1001 +guard +0\.0\.1 +grpc +failing +3 +50 +7 +240 +onTraffic/)
+  expect(lines[3]).toBe('')
+  expect(lines[4]).toMatch(/^NAME +NEXT TRY +LAST ERROR$/)
+  expect(lines[5]).toMatch(/^guard +in 0\.4 s +the process exited with 1$/)
   expect(io.complaints).toEqual([])
   await gateway.stop()
 })

@@ -28,3 +28,17 @@ test('an entry becomes a spec with the defaults of its file filled in', () => {
     { priority: 1001, checksum: null },
   ])
 })
+
+test('a call deadline is never longer than the timeout of its entry', () => {
+  const read = (timeout: number) => {
+    const { plugins } = configFromFlags({
+      upstream: '127.0.0.1:5432',
+      listen: '127.0.0.1:15432',
+      plugins: [{ localPath: '/nowhere/first', checksum: null }],
+    })
+    const entry = { ...plugins.plugins[0]!, timeout }
+    return specOf(entry, plugins).limits.callDeadlineMs
+  }
+  expect(read(10)).toBe(10)
+  expect(read(30_000)).toBe(50)
+})
