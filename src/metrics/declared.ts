@@ -10,7 +10,8 @@ import {
   PLUGIN_LABEL,
   registerFamily,
 } from './family.ts'
-import type { MetricSpec, PluginMetrics } from './meter.ts'
+import { emptyBuckets, histogramValues, observe } from './histogram.ts'
+import type { MetricSpec, PluginMetrics, SeriesBudget } from './meter.ts'
 
 /** A label value is cut here: it is a name, not a place for statements. */
 export const LABEL_VALUE_LENGTH_MAX = 128
@@ -59,17 +60,22 @@ class Ledger {
 
 export class DeclaredMetrics {
   readonly #registry: Registry
-  readonly #seriesMax: number
+  /** Where a declaration brings none of its own. */
+  readonly #budget: SeriesBudget
   readonly #ledgers = new Map<string, Ledger>()
   /** The families of plugins that stand in the registry now, and their types there. */
   readonly #registered = new Map<string, MetricSpec['type']>()
 
   constructor(registry: Registry, seriesMax: number) {
     this.#registry = registry
-    this.#seriesMax = seriesMax
+    this.#budget = { seriesMax, onSpent: () => undefined }
   }
 
-  declare(plugin: string, specs: readonly MetricSpec[]): PluginMetrics {
+  declare(
+    plugin: string,
+    specs: readonly MetricSpec[],
+    budget: SeriesBudget = this.#budget,
+  ): PluginMetrics {
     checkSpecs(plugin, specs)
     for (const spec of specs) this.#refuseClash(plugin, spec)
     const ledger = this.#ledgers.get(plugin) ?? new Ledger()
@@ -79,13 +85,13 @@ export class DeclaredMetrics {
     // A counter that was never moved is a zero, not a gap; of a gauge nothing is known yet.
     for (const store of declaration.stores) {
       if (store.spec.labels.length === 0 && store.spec.type !== 'gauge') {
-        this.#seriesOf(ledger, store, [])
+        this.#seriesOf(ledger, store, [], budget)
       }
     }
     for (const spec of specs) this.#show(spec.name)
     return {
       record: (id, value, labels) => {
-        const recorded = this.#record(ledger, declaration.stores[id], value, labels)
+        const recorded = this.#record(ledger, declaration.stores[id], value, labels, budget)
         if (!recorded) ledger.refused += 1
         return recorded
       },
@@ -115,22 +121,31 @@ export class DeclaredMetrics {
     store: Store | undefined,
     value: number,
     labels: readonly string[],
+    budget: SeriesBudget,
   ): boolean {
     if (store === undefined || labels.length !== store.spec.labels.length) return false
     if (!Number.isFinite(value) || (store.spec.type === 'counter' && value < 0)) return false
-    const series = this.#seriesOf(ledger, store, labels)
+    const series = this.#seriesOf(ledger, store, labels, budget)
     if (series === null) return false
     add(store, series, value)
     return true
   }
 
   /** The series of these label values, or null where there is none and no budget for one. */
-  #seriesOf(ledger: Ledger, store: Store, labels: readonly string[]): Series | null {
+  #seriesOf(
+    ledger: Ledger,
+    store: Store,
+    labels: readonly string[],
+    { seriesMax, onSpent }: SeriesBudget,
+  ): Series | null {
     const key = keyOf(labels)
     const known = store.series.get(key)
     if (known !== undefined) return known
     const lines = linesOf(store)
-    if (ledger.seriesCount + lines > this.#seriesMax) return null
+    if (ledger.seriesCount + lines > seriesMax) {
+      onSpent()
+      return null
+    }
     ledger.seriesCount += lines
     const made = newSeries(store, labels)
     store.series.set(key, made)
@@ -227,12 +242,8 @@ function cut(text: string): string {
 
 function newSeries(store: Store, values: readonly string[]): Series {
   const named = store.spec.labels.map((label, index) => [label, cut(values[index] ?? '')])
-  const buckets = store.spec.type === 'histogram' ? store.bounds.length + 1 : 0
-  return {
-    labels: Object.fromEntries(named),
-    value: 0,
-    buckets: Array.from({ length: buckets }, () => 0),
-  }
+  const buckets = store.spec.type === 'histogram' ? emptyBuckets(store.bounds) : []
+  return { labels: Object.fromEntries(named), value: 0, buckets }
 }
 
 function add(store: Store, series: Series, value: number): void {
@@ -242,35 +253,19 @@ function add(store: Store, series: Series, value: number): void {
   }
   series.value += value
   if (store.spec.type === 'counter') return
-  const found = store.bounds.findIndex((bound) => value <= bound)
-  const place = found === -1 ? store.bounds.length : found
-  series.buckets[place] = (series.buckets[place] ?? 0) + 1
+  observe(series.buckets, store.bounds, value)
 }
 
 function valuesOf(plugin: string, store: Store): readonly FamilyValue[] {
   const values: FamilyValue[] = []
   for (const series of store.series.values()) {
     const labels = { ...series.labels, [PLUGIN_LABEL]: plugin }
-    if (store.spec.type === 'histogram') values.push(...histogramValues(store, series, labels))
-    else values.push({ labels, value: series.value })
+    const { value, buckets } = series
+    if (store.spec.type !== 'histogram') values.push({ labels, value })
+    else {
+      const { spec, bounds } = store
+      values.push(...histogramValues(spec.name, labels, bounds, { buckets, sum: value }))
+    }
   }
   return values
-}
-
-function histogramValues(
-  { spec, bounds }: Store,
-  series: Series,
-  labels: Readonly<Record<string, string>>,
-): readonly FamilyValue[] {
-  let count = 0
-  const buckets = series.buckets.map((observed, index) => {
-    count += observed
-    const le = bounds[index] ?? '+Inf'
-    return { labels: { ...labels, le }, value: count, metricName: `${spec.name}_bucket` }
-  })
-  return [
-    ...buckets,
-    { labels, value: series.value, metricName: `${spec.name}_sum` },
-    { labels, value: count, metricName: `${spec.name}_count` },
-  ]
 }

@@ -1,5 +1,6 @@
 /** The families of the gateway's own page, read from what the data path and the plugins count. */
-import type { Meter, Sample } from './meter.ts'
+import type { Meter } from './meter.ts'
+import { declarePluginFamilies, type PluginSources } from './plugin-families.ts'
 
 /** The counts of one listener; structural, so that nothing here depends on the data path. */
 export interface ListenerCounts {
@@ -27,30 +28,10 @@ export interface UpstreamCounts {
   readonly failures: number
 }
 
-export interface PluginCounts {
-  readonly name: string
-  readonly runtime: string
-  readonly state: string
-  readonly calls: number
-  readonly failures: number
-  readonly callMicros: number
-}
-
-/** A number by plugin and hook, kept by whoever counts. */
-export interface HookCount {
-  readonly plugin: string
-  readonly hook: string
-  readonly count: number
-}
-
-export interface CountSources {
+/** Where all counts are read from. */
+export interface CountSources extends PluginSources {
   readonly listeners: () => readonly ListenerCounts[]
   readonly upstreams: () => readonly UpstreamCounts[]
-  readonly plugins: () => readonly PluginCounts[]
-  readonly stepFailures: () => readonly HookCount[]
-  readonly observersDropped: () => readonly HookCount[]
-  readonly denied: () => readonly { readonly hook: string; readonly count: number }[]
-  readonly states: readonly string[]
 }
 
 type AccountKey = keyof ListenerCounts['account']
@@ -100,44 +81,4 @@ export function declareFamilies(meter: Meter, sources: CountSources): void {
       .map(({ group, block, failures }) => ({ labels: { group, block }, value: failures })),
   )
   declarePluginFamilies(meter, sources)
-}
-
-function declarePluginFamilies(meter: Meter, sources: CountSources): void {
-  const hookCounts = (read: () => readonly HookCount[]) => (): readonly Sample[] =>
-    read().map(({ plugin, hook, count }) => ({ labels: { plugin, hook }, value: count }))
-  meter.sampled(
-    'postern_step_failures_total',
-    'counter',
-    'Steps of plugins that failed, timed out or answered what cannot be used.',
-    hookCounts(sources.stepFailures),
-  )
-  meter.sampled(
-    'postern_observer_dropped_total',
-    'counter',
-    'Events that a plugin was not told because its queue was full.',
-    hookCounts(sources.observersDropped),
-  )
-  meter.sampled('postern_denied_total', 'counter', 'Refusals by plugins, by hook.', () =>
-    sources.denied().map(({ hook, count }) => ({ labels: { hook }, value: count })),
-  )
-  meter.sampled('postern_plugin_calls_total', 'counter', 'Hook calls of plugins.', () =>
-    sources.plugins().map(({ name, calls }) => ({ labels: { plugin: name }, value: calls })),
-  )
-  meter.sampled('postern_plugin_failures_total', 'counter', 'Failed hook calls.', () =>
-    sources.plugins().map(({ name, failures }) => ({ labels: { plugin: name }, value: failures })),
-  )
-  const time = 'Time spent in hook calls: processor time (wasm) or waiting (grpc).'
-  meter.sampled('postern_plugin_call_seconds_total', 'counter', time, () =>
-    sources
-      .plugins()
-      .map(({ name, callMicros }) => ({ labels: { plugin: name }, value: callMicros / 1e6 })),
-  )
-  meter.sampled('postern_plugin_state', 'gauge', '1 for the state that a plugin is in.', () =>
-    sources.plugins().flatMap(({ name, runtime, state }) =>
-      sources.states.map((each) => ({
-        labels: { plugin: name, runtime, state: each },
-        value: each === state ? 1 : 0,
-      })),
-    ),
-  )
 }

@@ -2,7 +2,14 @@
 import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
 import { DeclaredMetrics } from './declared.ts'
-import { METRIC_NAME, OWN_PREFIX, registerFamily } from './family.ts'
+import {
+  type FamilyHead,
+  type FamilyValue,
+  METRIC_NAME,
+  OWN_PREFIX,
+  registerFamily,
+} from './family.ts'
+import { histogramValues } from './histogram.ts'
 import { registerProcessMetrics } from './process-metrics.ts'
 
 export interface MetricSpec {
@@ -22,7 +29,14 @@ export interface Sample {
 /** Metrics that a plugin declares in its manifest; they carry the label `plugin`. */
 export interface PluginMeter {
   /** Throws PLUGIN_MANIFEST, naming the metric, where a spec is invalid or clashes. */
-  declare(plugin: string, specs: readonly MetricSpec[]): PluginMetrics
+  declare(plugin: string, specs: readonly MetricSpec[], budget?: SeriesBudget): PluginMetrics
+}
+
+/** How many series the metrics of one plugin may fill. */
+export interface SeriesBudget {
+  readonly seriesMax: number
+  /** Told each time a value was refused because all of them are in use. */
+  readonly onSpent: () => void
 }
 
 export interface PluginMetrics {
@@ -46,6 +60,20 @@ export interface Meter extends PluginMeter {
     help: string,
     read: () => readonly Sample[],
   ): void
+  /** A family of histograms that share their bounds, read like a sampled one. */
+  histograms(
+    name: string,
+    help: string,
+    bounds: readonly number[],
+    read: () => readonly HistogramSample[],
+  ): void
+}
+
+/** One histogram: counts of its buckets, not added up, and the sum of what was observed. */
+export interface HistogramSample {
+  readonly labels: Readonly<Record<string, string>>
+  readonly buckets: readonly number[]
+  readonly sum: number
 }
 
 /** Series that one plugin may fill; a histogram takes one for each bucket, and three more. */
@@ -63,26 +91,31 @@ export function createMeter(options: MeterOptions = {}): Meter {
   registerProcessMetrics(registry)
   const declared = new DeclaredMetrics(registry, options.metricSeriesMax ?? METRIC_SERIES_MAX)
   const broken = new Map<string, number>()
+  const own = (head: FamilyHead, read: () => readonly FamilyValue[]): void => {
+    const { name } = head
+    if (!METRIC_NAME.test(name) || !name.startsWith(OWN_PREFIX)) {
+      throw new RangeError(`the metric ${name} must have a name that begins with ${OWN_PREFIX}`)
+    }
+    // One family that fails to read its numbers must not take the page with it.
+    registerFamily(registry, head, () => {
+      try {
+        return read()
+      } catch (cause) {
+        const failures = broken.get(name) ?? 0
+        if (failures === 0) options.log?.error(cause, `the metric ${name} cannot be read`)
+        broken.set(name, failures + 1)
+        return []
+      }
+    })
+  }
   const meter: Meter = {
     registry,
-    declare: (plugin, specs) => declared.declare(plugin, specs),
-    sampled: (name, type, help, read) => {
-      if (!METRIC_NAME.test(name) || !name.startsWith(OWN_PREFIX)) {
-        throw new RangeError(`the metric ${name} must have a name that begins with ${OWN_PREFIX}`)
-      }
-      // One family that fails to read its numbers must not take the page with it.
-      const readSafely = () => {
-        try {
-          return read()
-        } catch (cause) {
-          const failures = broken.get(name) ?? 0
-          if (failures === 0) options.log?.error(cause, `the metric ${name} cannot be read`)
-          broken.set(name, failures + 1)
-          return []
-        }
-      }
-      registerFamily(registry, { name, type, help }, readSafely)
-    },
+    declare: (plugin, specs, budget) => declared.declare(plugin, specs, budget),
+    sampled: (name, type, help, read) => own({ name, type, help }, read),
+    histograms: (name, help, bounds, read) =>
+      own({ name, type: 'histogram', help }, () =>
+        read().flatMap(({ labels, ...counts }) => histogramValues(name, labels, bounds, counts)),
+      ),
   }
   meter.sampled(
     'postern_metric_read_failures_total',

@@ -22,6 +22,8 @@ export interface ScrapeTarget {
   readonly plugin: string
   /** Path of the Unix socket on which the plugin serves its page. */
   readonly socket: string
+  /** Tells one process of the plugin from the next: the page of an earlier one is not shown. */
+  readonly run: number
 }
 
 export interface ScrapeOptions {
@@ -89,6 +91,7 @@ function registerReports(meter: Meter, reports: () => readonly ScrapeReport[]): 
 }
 
 interface Outcome {
+  readonly run: number
   readonly page: PluginPage | null
   readonly seconds: number
 }
@@ -114,9 +117,9 @@ class PluginScrapes implements Scrapes {
 
   pages(): readonly PluginPage[] {
     const pages: PluginPage[] = []
-    for (const { plugin } of this.#options.targets()) {
-      const page = this.#outcomes.get(plugin)?.page
-      if (page) pages.push(page)
+    for (const { plugin, run } of this.#options.targets()) {
+      const outcome = this.#outcomes.get(plugin)
+      if (outcome?.run === run && outcome.page !== null) pages.push(outcome.page)
     }
     return pages
   }
@@ -168,14 +171,14 @@ class PluginScrapes implements Scrapes {
   async #scrape(target: ScrapeTarget): Promise<Outcome> {
     const began = performance.now()
     const seconds = () => (performance.now() - began) / 1000
-    const { plugin } = target
+    const { plugin, run } = target
     const failedBefore = this.#outcomes.get(plugin)?.page === null
     try {
       const page = { plugin, families: await this.#fetchFamilies(target) }
       if (failedBefore) this.#options.log.info({ plugin }, 'the metrics of the plugin are back')
-      return { page, seconds: seconds() }
+      return { run, page, seconds: seconds() }
     } catch (cause) {
-      if (this.#stopped.signal.aborted) return { page: null, seconds: seconds() }
+      if (this.#stopped.signal.aborted) return { run, page: null, seconds: seconds() }
       this.#failures.set(plugin, (this.#failures.get(plugin) ?? 0) + 1)
       // Said once, not in every round; the counter goes on.
       const level = failedBefore ? 'debug' : 'warn'
@@ -184,7 +187,7 @@ class PluginScrapes implements Scrapes {
         { plugin, socket: target.socket, cause: because },
         'the metrics of the plugin cannot be read',
       )
-      return { page: null, seconds: seconds() }
+      return { run, page: null, seconds: seconds() }
     }
   }
 

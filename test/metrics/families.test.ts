@@ -1,8 +1,14 @@
 import { expect, test } from 'bun:test'
 import { pino } from 'pino'
+import { CallCounts } from '../../src/metrics/calls.ts'
 import { type CountSources, declareFamilies } from '../../src/metrics/families.ts'
 import { createMeter } from '../../src/metrics/meter.ts'
 import { createMergedPage } from '../../src/metrics/page.ts'
+
+const calls = new CallCounts()
+calls.took('onOpening', 2000)
+calls.failed('onOpening')
+calls.timedOut('onOpening')
 
 function sources(sessionsOpen: () => number): CountSources {
   return {
@@ -28,7 +34,22 @@ function sources(sessionsOpen: () => number): CountSources {
     ],
     upstreams: () => [{ group: 'default', block: 'writes', failures: 9 }],
     plugins: () => [
-      { name: 'audit', runtime: 'wasm', state: 'ready', calls: 4, failures: 1, callMicros: 2e6 },
+      {
+        name: 'audit',
+        runtime: 'wasm',
+        state: 'ready',
+        restarts: 14,
+        readySince: 1_795_000_000_500,
+        calls: calls.hooks(),
+        sandbox: {
+          traps: [['stack', 15]],
+          limitHits: [['kvBytesMax', 16]],
+          fuel: 17,
+          deadlineHits: 18,
+          deadlineExtensions: 19,
+          memoryBytes: 65_536,
+        },
+      },
     ],
     stepFailures: () => [{ plugin: 'audit', hook: 'onOpening', count: 11 }],
     observersDropped: () => [{ plugin: 'audit', hook: 'onTick', count: 12 }],
@@ -53,7 +74,21 @@ test('every count is on the page, and is read when the page is asked for', async
     'postern_bytes_total{group="default",direction="to_client"} 103',
     'postern_upstream_failures_total{group="default",block="writes"} 9',
     'postern_step_failures_total{plugin="audit",hook="onOpening"} 11',
-    'postern_plugin_call_seconds_total{plugin="audit"} 2',
+    'postern_plugin_calls_total{plugin="audit",hook="onOpening"} 1',
+    'postern_plugin_failures_total{plugin="audit",hook="onOpening"} 1',
+    'postern_plugin_timeouts_total{plugin="audit",hook="onOpening"} 1',
+    'postern_plugin_call_seconds_bucket{plugin="audit",hook="onOpening",le="1"} 0',
+    'postern_plugin_call_seconds_bucket{plugin="audit",hook="onOpening",le="5"} 1',
+    'postern_plugin_call_seconds_sum{plugin="audit",hook="onOpening"} 2',
+    'postern_plugin_call_seconds_count{plugin="audit",hook="onOpening"} 1',
+    'postern_plugin_traps_total{plugin="audit",kind="stack"} 15',
+    'postern_plugin_limit_hits_total{plugin="audit",limit="kvBytesMax"} 16',
+    'postern_plugin_fuel_total{plugin="audit"} 17',
+    'postern_plugin_deadline_hits_total{plugin="audit"} 18',
+    'postern_plugin_deadline_extensions_total{plugin="audit"} 19',
+    'postern_plugin_memory_bytes{plugin="audit"} 65536',
+    'postern_plugin_restarts_total{plugin="audit"} 14',
+    'postern_plugin_start_time_seconds{plugin="audit"} 1795000000.5',
     'postern_plugin_state{plugin="audit",runtime="wasm",state="ready"} 1',
     'postern_plugin_state{plugin="audit",runtime="wasm",state="broken"} 0',
   ]) {

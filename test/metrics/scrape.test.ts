@@ -16,7 +16,7 @@ const silent = pino({ level: 'silent' })
 function serve(plugin: string, answer: (request: Request) => Response | Promise<Response>) {
   const socket = join(folder, `${plugin}.sock`)
   const server = Bun.serve({ unix: socket, fetch: answer })
-  return { target: { plugin, socket }, stop: () => server.stop(true) }
+  return { target: { plugin, socket, run: 1 }, stop: () => server.stop(true) }
 }
 
 function start(
@@ -152,12 +152,26 @@ test('the series of a plugin that fails leave the page, and come back with it', 
   await plugin.stop()
 })
 
+test('the page of one process is not shown as that of the next', async () => {
+  const plugin = serve('anew', () => new Response('n 1\n'))
+  let run = 1
+  const { scrapes, page } = start(() => [{ ...plugin.target, run }])
+  await scrapes.round()
+  expect(await page()).toContain('n{plugin="anew"} 1')
+  run = 2
+  expect(await page()).not.toContain('n{plugin="anew"}')
+  await scrapes.round()
+  expect(await page()).toContain('n{plugin="anew"} 1')
+  await scrapes.stop()
+  await plugin.stop()
+})
+
 test('a path that is no socket is named and not asked', async () => {
   const path = join(folder, 'plain')
   writeFileSync(path, 'x')
   const { scrapes, lines } = start(() => [
-    { plugin: 'plain', socket: path },
-    { plugin: 'absent', socket: join(folder, 'absent') },
+    { plugin: 'plain', socket: path, run: 1 },
+    { plugin: 'absent', socket: join(folder, 'absent'), run: 1 },
   ])
   await scrapes.round()
   expect(lines.join('')).toContain(`${path} is no socket`)
