@@ -173,7 +173,7 @@ for (const onFailure of ['open', 'closed'] as const) {
     // Its answers would take a minute, and so would the timeout: only its end can end the call.
     const entry = scripted({ RECORD_FILE: record.file }, { timeout: '1m', onFailure })
     const plugins = [entry, entryOf('verdicts.wasm')]
-    await using gateway = await startWith(postgres, { plugins })
+    await using gateway = await startWith(postgres, { plugins, file: { reloadOnCrash: false } })
     using wire = await login(gateway, postgres)
     using other = await login(gateway, postgres)
     wire.send(query('select 3 /*slow*/'))
@@ -206,8 +206,8 @@ for (const onFailure of ['open', 'closed'] as const) {
 }
 
 test('a gRPC plugin that answers no ping has failed for all calls at once', async () => {
-  const entry = scripted({}, { timeout: TIMEOUT })
-  await using gateway = await startWith(postgres, { plugins: [entry] })
+  const plugins = [scripted({}, { timeout: TIMEOUT })]
+  await using gateway = await startWith(postgres, { plugins, file: { reloadOnCrash: false } })
   using wire = await login(gateway, postgres)
   expect(await exchange(wire, [query('select 1 /*hang*/')], 1)).toEqual(ROW('1'))
   await gateway.logged('answers neither calls nor pings')

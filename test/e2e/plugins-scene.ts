@@ -211,8 +211,12 @@ export interface Listed {
   readonly lastError: string
   readonly checksum: string
   readonly version: string
+  readonly hooks: readonly string[]
   readonly priority: number
   readonly pid: number | null
+  readonly restarts: number
+  readonly nextTryInMs: number | null
+  readonly lastLines: readonly string[]
 }
 
 /** What `postern plugin list --json` says of the running gateway. */

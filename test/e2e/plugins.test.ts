@@ -81,7 +81,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   'an executable that is not there': {
     entry: () => ({ name: 'gone', localPath: join(folder, 'gone'), checksum: WRONG }),
     words: of('gone does not exist', 'localPath'),
-    state: 'failing',
+    state: 'broken',
   },
   'a module that is not there': {
     entry: () => ({
@@ -96,7 +96,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   'a file that may not be executed': {
     entry: () => script('unexecutable', 'exit 0', 0o644),
     words: of('may not be read and executed', 'chmod 755'),
-    state: 'failing',
+    state: 'broken',
   },
   'a folder in the place of a file': {
     entry: () => {
@@ -104,7 +104,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
       return { name: 'folder', localPath: join(folder, 'nested'), checksum: WRONG }
     },
     words: of('is no file'),
-    state: 'failing',
+    state: 'broken',
   },
   'a file that is no module': {
     entry: () => ({ ...text('story.wasm'), name: 'story', runtime: 'wasm' }),
@@ -118,7 +118,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
       return entry
     },
     words: of('no program for this machine'),
-    state: 'failing',
+    state: 'broken',
   },
   'a module of another checksum': {
     entry: () => entryOf('verdicts.wasm', { checksum: WRONG }),
@@ -128,7 +128,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   'an executable of another checksum': {
     entry: () => ({ ...script('replaced', 'exit 0'), checksum: WRONG }),
     words: hashesOf,
-    state: 'failing',
+    state: 'broken',
   },
   'a module without a checksum': {
     entry: () => unpinned(entryOf('verdicts.wasm')),
@@ -138,27 +138,27 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   'an executable without a checksum': {
     entry: () => unpinned(script('unpinned', 'exit 0')),
     words: ({ localPath }) => ['no checksum', sha256(String(localPath))],
-    state: 'failing',
+    state: 'broken',
   },
   'an executable that others may write': {
     entry: () => script('open-to-all', 'exit 0', 0o777),
     words: of('may be written by its group or by others', 'chmod go-w'),
-    state: 'failing',
+    state: 'broken',
   },
   'a plugin that says nothing': {
     entry: () => ({ ...script('silent', 'exec sleep 60'), startTimeout: '300ms' }),
     words: of('no handshake line in 300 ms', 'startTimeout'),
-    state: 'failing',
+    state: 'broken',
   },
   'a plugin that says something else': {
     entry: () => script('chatty', 'echo hello there; exec sleep 60'),
     words: of('"hello there" instead of a handshake line'),
-    state: 'failing',
+    state: 'broken',
   },
   'a plugin that ends at once': {
     entry: () => script('hasty', 'echo there is no room >&2; exit 3'),
     words: of('ended with code 3 before its handshake line', 'there is no room'),
-    state: 'failing',
+    state: 'broken',
   },
 }
 
@@ -299,7 +299,7 @@ test('a gateway with faulty and sound plugins runs the sound ones in their order
   expect(await wire.rows("select 'trail[....]'")).toEqual([['trail[abab]']])
   const all = (await listed(gateway)).map(({ name, state, priority }) => [name, state, priority])
   expect(all).toEqual([
-    ['replaced', 'failing', 1000],
+    ['replaced', 'broken', 1000],
     ['a', 'ready', 1001],
     ['b', 'ready', 1003],
   ])

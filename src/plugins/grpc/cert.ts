@@ -1,20 +1,7 @@
 /**
  * The certificate by which the gateway identifies itself to one process of one plugin: made for
- * it, told to it, never stored. Loading the library takes about 60 ms; import this file late.
+ * it, told to it, never stored. Loading the library takes about 60 ms and happens at first use.
  */
-// The library below refuses to load without this.
-import './metadata.ts'
-import {
-  BasicConstraintsExtension,
-  ExtendedKeyUsage,
-  ExtendedKeyUsageExtension,
-  KeyUsageFlags,
-  KeyUsagesExtension,
-  PemConverter,
-  SubjectAlternativeNameExtension,
-  SubjectKeyIdentifierExtension,
-  X509CertificateGenerator,
-} from '@peculiar/x509'
 
 export interface Identity {
   /** PEM of a self-signed certificate for `localhost`. */
@@ -36,11 +23,22 @@ function serialNumber(): string {
   return bytes.toString('hex')
 }
 
+/**
+ * One after the other: the library refuses to run before the functions of `metadata.ts` are there,
+ * and files that are loaded side by side may run in either order.
+ */
+async function loadLibrary() {
+  await import('./metadata.ts')
+  return await import('@peculiar/x509')
+}
+
 /** Makes a key and a certificate with the profile that go-plugin's own certificates have. */
 export async function makeIdentity(): Promise<Identity> {
+  const x509 = await loadLibrary()
+  const usage = x509.ExtendedKeyUsage
   const keys = await crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify'])
   const now = Date.now()
-  const certificate = await X509CertificateGenerator.createSelfSigned({
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     name: 'CN=localhost',
     serialNumber: serialNumber(),
     // Clocks of a machine and its containers may differ a little.
@@ -49,22 +47,22 @@ export async function makeIdentity(): Promise<Identity> {
     signingAlgorithm: ALGORITHM,
     keys,
     extensions: [
-      new BasicConstraintsExtension(true, undefined, true),
-      new KeyUsagesExtension(
-        KeyUsageFlags.digitalSignature |
-          KeyUsageFlags.keyEncipherment |
-          KeyUsageFlags.keyAgreement |
-          KeyUsageFlags.keyCertSign,
+      new x509.BasicConstraintsExtension(true, undefined, true),
+      new x509.KeyUsagesExtension(
+        x509.KeyUsageFlags.digitalSignature |
+          x509.KeyUsageFlags.keyEncipherment |
+          x509.KeyUsageFlags.keyAgreement |
+          x509.KeyUsageFlags.keyCertSign,
         true,
       ),
-      new ExtendedKeyUsageExtension([ExtendedKeyUsage.clientAuth, ExtendedKeyUsage.serverAuth]),
-      new SubjectAlternativeNameExtension([{ type: 'dns', value: 'localhost' }]),
-      await SubjectKeyIdentifierExtension.create(keys.publicKey),
+      new x509.ExtendedKeyUsageExtension([usage.clientAuth, usage.serverAuth]),
+      new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: 'localhost' }]),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   })
   const key = await crypto.subtle.exportKey('pkcs8', keys.privateKey)
   return {
     certificate: certificate.toString('pem'),
-    key: PemConverter.encode(key, PemConverter.PrivateKeyTag),
+    key: x509.PemConverter.encode(key, x509.PemConverter.PrivateKeyTag),
   }
 }

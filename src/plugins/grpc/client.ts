@@ -1,6 +1,6 @@
 /**
- * Calls to one plugin over one HTTP/2 connection with mutual TLS. All of grpc-js that we use is in
- * this file, behind functions of bytes, so that the hot calls can move to another transport.
+ * Calls to one plugin over HTTP/2 with mutual TLS: those of its hooks by `hot-calls.ts`, the side
+ * services by grpc-js over a connection of their own. All of grpc-js that we use is in this file.
  */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import {
@@ -13,18 +13,23 @@ import {
   status,
 } from '@grpc/grpc-js'
 import { GatewayError } from '../../base/errors.ts'
+import { SYSTEM_CLOCK } from '../clock.ts'
 import type { Identity } from './cert.ts'
 import type { Handshake } from './handshake.ts'
+import { HotCalls } from './hot-calls.ts'
+import { afterListening } from './patience.ts'
 import {
   HealthCheckRequestSchema,
   HealthCheckResponse_ServingStatus,
   HealthCheckResponseSchema,
 } from './wire/grpc/health/v1/health_pb.ts'
 import { type StdioData, StdioData_Channel, StdioDataSchema } from './wire/plugin/process_pb.ts'
-import { GatewayDPluginService } from './wire/plugin/v1/plugin_pb.ts'
 
 /** The largest length gRPC can frame: what we send is bounded elsewhere. */
 const REQUEST_BYTES_MAX = 2 ** 31 - 1
+
+/** When gRPC itself gives a ping up; whoever waits for it has done so long before. */
+const ANSWER_KEPT_MS = 60_000
 
 /** Characters of a plugin's own words in our sentences. */
 const QUOTED_MAX = 500
@@ -42,7 +47,10 @@ export interface PluginClient {
    * else PLUGIN_CALL. Its sentence has no subject: the caller knows the plugin's name.
    */
   call(method: string, request: Uint8Array, timeoutMs: number): Promise<Uint8Array>
-  /** True if the plugin says in time that it serves. */
+  /**
+   * True if the plugin says in time that it serves; time in which this process could not listen
+   * does not count.
+   */
   ping(timeoutMs: number): Promise<boolean>
   /** Asks the process to end; settles when it answered, went away or time is up. */
   shutdown(timeoutMs: number): Promise<void>
@@ -105,23 +113,36 @@ function explain(method: string, error: ServiceError, timeoutMs: number): Gatewa
 
 class Connection implements PluginClient {
   readonly #grpc: GrpcClient
+  readonly #hot: HotCalls
   readonly #inFlight = new Set<InFlight>()
   #output: ClientReadableStream<StdioData> | null = null
   #failed: GatewayError | null = null
 
-  constructor(grpc: GrpcClient) {
+  constructor(grpc: GrpcClient, hot: HotCalls) {
     this.#grpc = grpc
+    this.#hot = hot
   }
 
   call(method: string, request: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
-    return this.#unary(`/${GatewayDPluginService.typeName}/${method}`, method, request, timeoutMs)
+    return this.#hot.call(method, request, timeoutMs)
   }
 
   async ping(timeoutMs: number): Promise<boolean> {
     const request = create(HealthCheckRequestSchema, { service: HEALTH_SERVICE })
+    const late = Promise.withResolvers<false>()
+    const takeBack = afterListening(SYSTEM_CLOCK, timeoutMs, () => late.resolve(false))
     try {
       const bytes = toBinary(HealthCheckRequestSchema, request)
-      const answer = await this.#unary(HEALTH_CHECK, 'Health/Check', bytes, timeoutMs)
+      return await Promise.race([this.#isServing(bytes), late.promise])
+    } finally {
+      takeBack()
+    }
+  }
+
+  /** Never rejects: one that cannot say so does not serve. */
+  async #isServing(request: Uint8Array): Promise<boolean> {
+    try {
+      const answer = await this.#unary(HEALTH_CHECK, 'Health/Check', request, ANSWER_KEPT_MS)
       const { status: health } = fromBinary(HealthCheckResponseSchema, answer)
       return health === HealthCheckResponse_ServingStatus.SERVING
     } catch {
@@ -157,6 +178,7 @@ class Connection implements PluginClient {
 
   fail(error: GatewayError): void {
     this.#failed ??= error
+    this.#hot.fail(error)
     for (const { call, reject } of this.#inFlight) {
       reject(error)
       call.cancel()
@@ -169,6 +191,7 @@ class Connection implements PluginClient {
     // An open stream would keep the connection.
     this.#output?.cancel()
     this.#grpc.close()
+    this.#hot.close()
   }
 
   #unary(
@@ -198,11 +221,12 @@ class Connection implements PluginClient {
   }
 }
 
-/** Makes a client; the connection is made by the first call. A longer result fails its call. */
+/** Makes a client; connections are made by the first calls. A longer result fails its call. */
 export function connect(
   handshake: Handshake,
   identity: Identity,
   resultBytesMax: number,
 ): PluginClient {
-  return new Connection(open(handshake, identity, resultBytesMax))
+  const hot = new HotCalls({ handshake, identity, resultBytesMax })
+  return new Connection(open(handshake, identity, resultBytesMax), hot)
 }

@@ -84,6 +84,11 @@ function nameOf(answer: Answer, entryName: string | null, path: string): string 
   )
 }
 
+/** Where a plugin serves its metrics, by its answer to GetPluginConfig; null where it does not. */
+export function metricsSocketIn(struct: Struct): string | null {
+  return metricsSocketOf(new Answer(struct, () => undefined))
+}
+
 function metricsSocketOf(answer: Answer): string | null {
   const config = answer.inner('config')
   const socket = config.text('metricsUnixDomainSocket')

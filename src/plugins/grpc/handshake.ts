@@ -44,7 +44,7 @@ function tcpAddress(text: string): Address {
   const host = text.slice(0, colon).replace(/^\[(.*)\]$/, '$1')
   const port = Number(text.slice(colon + 1))
   if (colon < 1 || !Number.isInteger(port) || port < 1 || port > 65_535) {
-    refuse(`the TCP address ${shown(text)} is not HOST:PORT`)
+    refuse(`the TCP address ${shown(text)} is not HOST:PORT; the plugin must be mended`)
   }
   if (!isLoopback(host)) {
     refuse(`it listens on ${shown(text)}, not on this machine alone; it must use 127.0.0.1`)
@@ -80,7 +80,8 @@ function certificateOf(field: string): string {
   try {
     return new X509Certificate(Buffer.from(field, 'base64')).toString()
   } catch (cause) {
-    return refuse('the last field of its handshake line is no X.509 certificate', cause)
+    const problem = 'the last field of its handshake line is no X.509 certificate in base64'
+    return refuse(`${problem}; the plugin must be mended`, cause)
   }
 }
 
@@ -96,11 +97,14 @@ export function parseHandshake(line: string): Handshake {
         'plugin, which prints nothing before that line',
     )
   }
-  if (core !== '1') refuse(`it speaks core protocol ${shown(core ?? '')}, the gateway speaks 1`)
-  if (app !== '1') refuse(`it speaks plugin protocol ${shown(app)}, the gateway speaks 1`)
+  const cure = 'use a build of it for GatewayD'
+  if (core !== '1') {
+    refuse(`it speaks core protocol ${shown(core ?? '')}, the gateway speaks 1; ${cure}`)
+  }
+  if (app !== '1') refuse(`it speaks plugin protocol ${shown(app)}, the gateway speaks 1; ${cure}`)
   if (rpc !== 'grpc') {
     const spoken = rpc === undefined || rpc === '' ? 'net/rpc' : shown(rpc)
-    refuse(`it speaks ${spoken}, the gateway speaks grpc only`)
+    refuse(`it speaks ${spoken}, the gateway speaks grpc only; ${cure}`)
   }
   return { address: addressOf(network, address), certificate: certificateOf(certificate ?? '') }
 }

@@ -5,7 +5,9 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import type { Readable } from 'node:stream'
 import { GatewayError } from '../../base/errors.ts'
+import type { PluginSurroundings, ProcessNote } from '../plugin.ts'
 import { HANDSHAKE_BYTES_MAX, shown } from './handshake.ts'
+import type { LastLines } from './last-lines.ts'
 import { Lines } from './log.ts'
 
 /** What is started, and who listens to it. */
@@ -18,6 +20,10 @@ export interface LaunchRequest {
   readonly environment: Readonly<Record<string, string>>
   /** Every line of standard error, and every line of standard output behind the handshake. */
   readonly printed: (channel: 'stdout' | 'stderr', line: string, whole: boolean) => void
+  /** Gets every line of standard error. */
+  readonly lastLines: LastLines
+  /** Told of the process at the moment of its start. */
+  readonly noteProcess?: PluginSurroundings['noteProcess']
 }
 
 export interface Launched {
@@ -29,6 +35,10 @@ export interface Launched {
    * where the process ends first, time is up, or too much comes without a line feed.
    */
   firstLine(timeoutMs: number): Promise<string>
+  /** Settles when the process has ended and its last words were read, or are not to be had. */
+  silent(): Promise<void>
+  /** It has become what it stays, and these are its sockets: to be noted. */
+  settled(sockets: readonly string[]): void
   /** Kills the process and the children in its group at once. Idempotent. */
   kill(): void
 }
@@ -73,7 +83,9 @@ class Output {
     this.#isFirst = false
     if (end < 0 || end > HANDSHAKE_BYTES_MAX) {
       const start = shown(this.#start.toString('utf8', 0, 200))
-      const problem = `printed ${HANDSHAKE_BYTES_MAX} bytes without a handshake line: ${start}`
+      const problem =
+        `printed ${HANDSHAKE_BYTES_MAX} bytes without a handshake line; localPath must be a ` +
+        `GatewayD plugin: ${start}`
       this.#first.reject(new GatewayError('PLUGIN_HANDSHAKE', problem))
       return
     }
@@ -89,16 +101,20 @@ class Process implements Launched {
   readonly #output: Output
   /** Settles when the process has ended and its pipes are empty. */
   readonly #closed: Promise<void>
-  readonly #lastLines: string[] = []
+  readonly #lastLines: LastLines
+  readonly #note: ProcessNote | undefined
   #hasEnded = false
 
-  constructor(child: Child, printed: LaunchRequest['printed']) {
+  constructor(child: Child, { printed, lastLines, noteProcess }: LaunchRequest) {
     this.#child = child
+    this.#lastLines = lastLines
+    // Before anything else is waited for: from here on the process must not be forgotten.
+    this.#note = child.pid === undefined ? undefined : noteProcess?.(child.pid)
     this.#output = new Output(printed)
     // Nobody may ask for the first line of a process that is killed at once.
     this.#output.first.catch(() => undefined)
     const errors = new Lines((line, whole) => {
-      this.#remember(line)
+      lastLines.add(line)
       printed('stderr', line, whole)
     })
     child.stdout.on('data', (chunk: Buffer) => this.#output.push(chunk))
@@ -112,6 +128,7 @@ class Process implements Launched {
       // What it started and left behind ends with it.
       this.kill()
       this.#hasEnded = true
+      this.#note?.ended()
       exited.resolve(endOf(code, signal))
     })
     child.on('close', () => closed.resolve())
@@ -151,9 +168,18 @@ class Process implements Launched {
     }
   }
 
+  settled(sockets: readonly string[]): void {
+    if (!this.#hasEnded) this.#note?.settled(sockets)
+  }
+
+  async silent(): Promise<void> {
+    await this.exited
+    await Promise.race([this.#closed, Bun.sleep(LAST_WORDS_MS)])
+  }
+
   async #endedEarly(): Promise<string> {
     const end = await this.exited
-    await Promise.race([this.#closed, Bun.sleep(LAST_WORDS_MS)])
+    await this.silent()
     // The line may have been in the pipe when the process ended; then the connection tells more.
     const line = await Promise.race([this.#output.first, Promise.resolve(null)])
     if (line !== null) return line
@@ -161,15 +187,10 @@ class Process implements Launched {
     throw new GatewayError('PLUGIN_EXITED', problem)
   }
 
-  #remember(line: string): void {
-    if (line.trim() === '') return
-    this.#lastLines.push(shown(line))
-    if (this.#lastLines.length > QUOTED_LINES) this.#lastLines.shift()
-  }
-
   #quoted(): string {
-    if (this.#lastLines.length === 0) return '; it printed nothing on its standard error'
-    return `; its last lines on standard error: ${this.#lastLines.join(' ')}`
+    const lines = this.#lastLines.all.slice(-QUOTED_LINES)
+    if (lines.length === 0) return '; it printed nothing on its standard error'
+    return `; its last lines on standard error: ${lines.join(' ')}`
   }
 }
 
@@ -177,8 +198,8 @@ class Process implements Launched {
 function notStarted(cause: unknown): GatewayError {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
   const why: Readonly<Record<string, string>> = {
-    // The file itself was found before: what is missing is what its first line names.
-    ENOENT: 'could not be started: the interpreter in its first line (#!) does not exist',
+    // The file itself was there before: most likely what is missing is what its first line names.
+    ENOENT: 'could not be started: it, or the interpreter in its first line (#!), does not exist',
     EACCES: 'could not be started: permission denied; is its file system mounted noexec?',
     ENOEXEC: 'could not be started: it is no program for this machine, nor a script with #!',
     ETXTBSY: 'could not be started: something is still writing it',
@@ -207,7 +228,7 @@ export async function launch(request: LaunchRequest): Promise<Launched> {
   }
   child.once('spawn', () => started.resolve())
   child.once('error', (cause) => started.reject(notStarted(cause)))
-  const launched = new Process(child, request.printed)
+  const launched = new Process(child, request)
   await started.promise
   return launched
 }

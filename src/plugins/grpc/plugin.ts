@@ -1,11 +1,15 @@
 /**
- * A gRPC plugin behind the one plugin interface: its life and its steps. The process, and the
- * libraries that takes, are in `running.ts`, loaded when the first plugin is started.
+ * A gRPC plugin behind the one plugin interface: its steps, and the process as the body of its
+ * life. The process, and the libraries that takes, are in `running.ts`, loaded when the first
+ * plugin is started.
  */
 import { basename } from 'node:path'
 import { GatewayError, sentenceOf } from '../../base/errors.ts'
 import type { PluginSteps } from '../../hooks/step.ts'
+import { CallCounts } from '../../metrics/calls.ts'
+import { PluginLife } from '../life.ts'
 import type {
+  Admission,
   Plugin,
   PluginManifest,
   PluginSpec,
@@ -15,28 +19,47 @@ import type {
 } from '../plugin.ts'
 import { Caller } from './caller.ts'
 import { describe } from './description.ts'
+import { LastLines } from './last-lines.ts'
 import type { Running } from './running.ts'
 import { stepsOf } from './steps.ts'
 
+/** A process that was ready for this long and fails begins a new row of failures. */
+export const STABLE_MS = 10_000
+
 class GrpcPlugin implements Plugin {
   readonly spec: PluginSpec
+  readonly calls = new CallCounts()
   onStateChange?: (state: PluginState) => void
   readonly #surroundings: PluginSurroundings
-  #state: PluginState = 'stopped'
+  readonly #life: PluginLife
+  #admit: Admission | undefined
   #manifest: PluginManifest | null = null
   /** Made once, at the first start; outlives every process, as the steps do. */
   #caller: Caller | null = null
   #steps: PluginSteps = { observers: {} }
   #running: Running | null = null
   #checksum = ''
-  #startError = ''
-  #starting: Promise<void> | null = null
-  #stopping: Promise<void> | null = null
-  #abort = new AbortController()
+  /** Of the process that failed last. */
+  #lastLines = new LastLines()
 
   constructor(spec: PluginSpec, surroundings: PluginSurroundings) {
     this.spec = spec
     this.#surroundings = surroundings
+    this.#life = new PluginLife({
+      body: {
+        open: (signal) => this.#open(signal),
+        rest: () => this.#caller?.rest(),
+        discard: () => this.#leave((running) => running.kill()),
+        close: () => this.#leave((running) => running.stop()),
+      },
+      label: () => this.#label(),
+      log: surroundings.log,
+      clock: surroundings.clock,
+      restarts: spec.reloadOnCrash,
+      stableMs: STABLE_MS,
+      lossLevel: 'error',
+      told: (state) => this.onStateChange?.(state),
+    })
   }
 
   get name(): string {
@@ -52,12 +75,18 @@ class GrpcPlugin implements Plugin {
   }
 
   status(): PluginStatus {
-    const numbers = this.#caller?.numbers ?? { calls: 0, failures: 0, callMicros: 0, lastError: '' }
+    const { calls, failures, spentMs } = this.calls
+    const lastError = this.#caller?.lastError ?? ''
+    const life = this.#life.report()
+    const isTold = life.state === 'ready' && lastError !== ''
+    const running = this.#running
     return {
-      ...numbers,
+      ...life,
+      calls,
+      failures,
+      callMicros: Math.round(spentMs * 1000),
       name: this.#label(),
       runtime: 'grpc',
-      state: this.#state,
       priority: this.spec.priority,
       path: this.spec.localPath,
       checksum: this.#checksum,
@@ -65,81 +94,82 @@ class GrpcPlugin implements Plugin {
       hooks: this.#manifest?.hooks ?? [],
       onFailure: this.spec.onFailure,
       required: this.spec.required,
-      lastError: this.#startError === '' ? numbers.lastError : this.#startError,
-      pid: this.#running?.pid ?? null,
+      lastError: isTold ? lastError : this.#life.lastError,
+      pid: running === null || running.ended !== null ? null : running.pid,
+      lastLines: this.#lastLines.all,
     }
   }
 
-  start(): Promise<void> {
-    if (this.#state === 'ready') return Promise.resolve()
-    this.#starting ??= this.#begin().finally(() => {
-      this.#starting = null
-    })
-    return this.#starting
+  start(admit?: Admission): Promise<void> {
+    this.#admit = admit
+    return this.#life.start()
   }
 
   stop(): Promise<void> {
-    const problem = `plugin ${this.#label()}: its start was broken off by a stop`
-    this.#abort.abort(new GatewayError('PLUGIN_EXITED', problem))
-    this.#stopping ??= this.#end().finally(() => {
-      this.#stopping = null
-    })
-    return this.#stopping
+    return this.#life.stop()
   }
 
-  async #begin(): Promise<void> {
-    this.#abort = new AbortController()
-    const { signal } = this.#abort
-    // A new process comes only when nothing of the last one is left.
-    await this.#stopping
-    this.#state = this.#caller === null ? 'starting' : 'restarting'
-    try {
-      await this.#running?.stop()
-      this.#running = null
-      await this.#bringUp(signal)
-      this.#startError = ''
-    } catch (thrown) {
-      this.#state = signal.aborted ? 'stopped' : 'failing'
-      this.#startError = sentenceOf(thrown)
-      throw thrown
-    }
+  async check(timeoutMs: number): Promise<void> {
+    const running = this.#running
+    if (running === null || this.#life.state !== 'ready') return
+    if (await running.ping(timeoutMs)) return
+    const problem = `it does not answer a ping (${timeoutMs} ms)`
+    const error = new GatewayError('PLUGIN_TIMEOUT', problem)
+    running.fail(error)
+    this.#lose(running, error)
   }
 
-  async #bringUp(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted()
+  /** Starts a process; an error of it names the plugin, its path and the cure. */
+  async #open(signal: AbortSignal): Promise<() => void> {
     const { startPlugin } = await import('./running.ts')
     const label = (): string => this.#label()
-    const running = await startPlugin({
-      // Read at each use: a plugin without a name in its entry gets to be called by its own.
-      get plugin() {
-        return label()
-      },
-      spec: this.spec,
-      dev: this.#surroundings.dev,
-      socketFolder: this.#surroundings.runFolder(),
-      log: this.#surroundings.log,
-      signal,
-      lost: (process, error) => this.#lose(process, error),
-    })
+    const lastLines = new LastLines()
     try {
-      signal.throwIfAborted()
-      this.#adopt(running)
+      const running = await startPlugin({
+        // Read at each use: a plugin without a name in its entry gets to be called by its own.
+        get plugin() {
+          return label()
+        },
+        spec: this.spec,
+        dev: this.#surroundings.dev,
+        socketFolder: this.#surroundings.runFolder(),
+        noteProcess: this.#surroundings.noteProcess,
+        log: this.#surroundings.log,
+        signal,
+        lastLines,
+        lost: (process, error) => this.#lose(process, error),
+      })
+      this.#running = running
+      return () => this.#adopt(running)
     } catch (thrown) {
-      await running.stop()
+      this.#lastLines = lastLines
+      const last = lastLines.all.at(-1)
+      // Some errors quote them already.
+      if (last !== undefined && !sentenceOf(thrown).includes(last)) this.#quote(lastLines)
       throw thrown
     }
   }
 
-  /** Takes a new process into use; no await between here and `ready`. */
+  /** Takes a new process into use. */
   #adopt(running: Running): void {
     const { log } = this.#surroundings
     const note = (problem: string): void => log.debug({ plugin: this.#label() }, problem)
     const { spec } = this
     const { manifest, hooks } = describe(running.description, spec.name, spec.localPath, note)
+    if (running.ended !== null) throw running.ended
     if (this.#caller === null) {
+      this.#admit?.(manifest)
       const unresponsive = (process: Running, error: GatewayError): void =>
         this.#lose(process, error)
-      this.#caller = new Caller({ name: manifest.name, spec, log, unresponsive })
+      const absence = (): string => this.#life.absence
+      this.#caller = new Caller({
+        name: manifest.name,
+        spec,
+        log,
+        counts: this.calls,
+        absence,
+        unresponsive,
+      })
       this.#steps = stepsOf(hooks, this.#caller)
     } else if (!sameHooks(manifest, this.#manifest)) {
       throw new GatewayError(
@@ -148,36 +178,34 @@ class GrpcPlugin implements Plugin {
           'reload the configuration to take them',
       )
     }
-    if (running.ended !== null) throw running.ended
     this.#manifest = manifest
     this.#checksum = running.checksum
-    this.#running = running
     this.#caller.use(running)
-    this.#state = 'ready'
   }
 
-  /** A ready plugin can no longer answer: its steps fail at once until it is started again. */
+  /** The process can no longer answer; its steps fail at once until there is another. */
   #lose(running: Running, error: GatewayError): void {
-    if (this.#running !== running || this.#state !== 'ready') return
-    this.#state = 'failing'
-    this.#caller?.rest(`the plugin has failed: ${error.message}`)
-    this.#startError = error.message
-    this.#surroundings.log.error({ plugin: this.#label() }, `plugin failed: ${error.message}`)
-    this.onStateChange?.('failing')
+    if (this.#running !== running || this.#life.state !== 'ready') return
+    const { lastLines } = running
+    this.#lastLines = lastLines
+    const quoting = running.silent().then(() => this.#quote(lastLines))
+    const { log } = this.#surroundings
+    quoting.catch((cause) => log.error({ plugin: this.#label() }, sentenceOf(cause)))
+    this.#life.lost(error.message)
   }
 
-  async #end(): Promise<void> {
-    this.#rest()
-    // A start that was under way ends first, and by itself.
-    await this.#starting?.catch(() => undefined)
-    this.#rest()
-    await this.#running?.stop()
-    this.#running = null
+  /** Logs what a failed process said at last. */
+  #quote(lastLines: LastLines): void {
+    if (lastLines.all.length === 0) return
+    const words = 'what the failed plugin printed at last on its standard error'
+    this.#surroundings.log.error({ plugin: this.#label(), lastLines: lastLines.all }, words)
   }
 
-  #rest(): void {
-    this.#state = 'stopped'
-    this.#caller?.rest('the plugin was stopped')
+  async #leave(end: (running: Running) => Promise<void>): Promise<void> {
+    const running = this.#running
+    if (running === null) return
+    await end(running)
+    if (this.#running === running) this.#running = null
   }
 
   #label(): string {

@@ -3,18 +3,21 @@
  * what it is, called, and taken down. A restart makes another one. Brings grpc-js and the
  * certificate library with it; import this file late.
  */
-import { lstat, mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { GatewayError, sentenceOf } from '../../base/errors.ts'
-import type { PluginSpec } from '../plugin.ts'
+import type { PluginSpec, PluginSurroundings } from '../plugin.ts'
 import { type Identity, makeIdentity } from './cert.ts'
 import { connect, type PluginClient } from './client.ts'
+import { metricsSocketIn } from './description.ts'
 import { environmentOf } from './environment.ts'
 import { type Executable, examine, isUnchanged } from './executable.ts'
-import { type Address, type Handshake, parseHandshake } from './handshake.ts'
+import { type Handshake, parseHandshake } from './handshake.ts'
+import type { LastLines } from './last-lines.ts'
 import { type Launched, launch } from './launch.ts'
 import { Lines, type LogRecord, recordReader, writeRecord } from './log.ts'
+import { removeSockets } from './sockets.ts'
 import { decodeStruct, encodeStruct, type Struct } from './struct.ts'
 
 /** How long a plugin has to end by itself, from the moment it was asked. */
@@ -30,9 +33,12 @@ export interface StartRequest {
   readonly dev: boolean
   /** Where folders for sockets may be made; each process gets one of its own. */
   readonly socketFolder: string
+  readonly noteProcess?: PluginSurroundings['noteProcess']
   readonly log: Logger
   /** Aborted where the start is not wanted any more. */
   readonly signal: AbortSignal
+  /** Gets what the process prints on standard error. */
+  readonly lastLines: LastLines
   /** Told once, when the process has ended without being stopped. */
   readonly lost: (running: Running, error: GatewayError) => void
 }
@@ -44,13 +50,19 @@ export interface Running {
   readonly description: Struct
   /** How the process ended, or null while it runs. */
   readonly ended: GatewayError | null
+  /** The end of what it printed on standard error. */
+  readonly lastLines: LastLines
   /** Calls a method; rejects with a GatewayError without a subject, at once if the process ends. */
   call(method: string, params: Struct, timeoutMs: number): Promise<Struct>
   ping(timeoutMs: number): Promise<boolean>
   /** Fails all calls in flight, and all later ones. */
   fail(error: GatewayError): void
+  /** Settles when the process has ended and its last words were read, or are not to be had. */
+  silent(): Promise<void>
   /** Takes the process down within `STOP_TIMEOUT_MS` and a little. Idempotent. */
   stop(): Promise<void>
+  /** Takes it down without asking, for it has failed. Idempotent. */
+  kill(): Promise<void>
 }
 
 /** Puts the plugin's name and path in front of a sentence without a subject. */
@@ -60,18 +72,6 @@ function blame(request: StartRequest, thrown: unknown): GatewayError {
     return new GatewayError('PLUGIN_HANDSHAKE', `${subject} did not start`, { cause: thrown })
   }
   return new GatewayError(thrown.code, `${subject}: ${thrown.message}`, { cause: thrown.cause })
-}
-
-/** Removes what the plugin may have left, wherever it listened. */
-async function removeSockets(folder: string, address: Address | null): Promise<void> {
-  await rm(folder, { recursive: true, force: true })
-  if (address?.network !== 'unix') return
-  try {
-    // The path is the plugin's word: whatever else stands there is not ours to remove.
-    if ((await lstat(address.path)).isSocket()) await rm(address.path)
-  } catch {
-    // A plugin that ended by itself has removed it.
-  }
 }
 
 class RunningPlugin implements Running {
@@ -106,8 +106,12 @@ class RunningPlugin implements Running {
     return this.#end
   }
 
+  get lastLines(): LastLines {
+    return this.#request.lastLines
+  }
+
   async call(method: string, params: Struct, timeoutMs: number): Promise<Struct> {
-    return decodeStruct(await this.#client.call(method, encodeStruct(params), timeoutMs))
+    return readResult(method, await this.#client.call(method, encodeStruct(params), timeoutMs))
   }
 
   ping(timeoutMs: number): Promise<boolean> {
@@ -132,8 +136,17 @@ class RunningPlugin implements Running {
     log.debug({ plugin: this.#request.plugin }, `the plugin's output ended: ${why}`)
   }
 
+  silent(): Promise<void> {
+    return this.#process.silent()
+  }
+
   stop(): Promise<void> {
     this.#stopping ??= this.#takeDown()
+    return this.#stopping
+  }
+
+  kill(): Promise<void> {
+    this.#stopping ??= this.#putDown()
     return this.#stopping
   }
 
@@ -144,10 +157,14 @@ class RunningPlugin implements Running {
       const { log, plugin } = this.#request
       log.warn({ plugin }, `the plugin did not end in ${STOP_TIMEOUT_MS} ms; killing it`)
     }
-    this.#process.kill()
-    await settlesIn(KILL_TIMEOUT_MS, exited)
-    this.#client.close()
+    await this.#putDown()
     await told
+  }
+
+  async #putDown(): Promise<void> {
+    this.#process.kill()
+    await settlesIn(KILL_TIMEOUT_MS, this.#process.exited)
+    this.#client.close()
     await this.#cleanUp()
   }
 
@@ -155,6 +172,22 @@ class RunningPlugin implements Running {
     this.#end = new GatewayError('PLUGIN_EXITED', `the process ${end}`)
     this.#client.fail(this.#end)
     if (this.#stopping === null) this.#request.lost(this, this.#end)
+  }
+}
+
+/** The sockets that a plugin has told of. */
+function socketsOf(address: Handshake['address'], description: Struct): readonly string[] {
+  const paths = [address.network === 'unix' ? address.path : null, metricsSocketIn(description)]
+  return paths.filter((path) => path !== null)
+}
+
+/** What a plugin answered; throws a GatewayError(PLUGIN_CALL) where that cannot be read. */
+function readResult(method: string, bytes: Uint8Array): Struct {
+  try {
+    return decodeStruct(bytes)
+  } catch (thrown) {
+    const problem = `the result of ${method} is ${sentenceOf(thrown)}; the plugin must be mended`
+    throw new GatewayError('PLUGIN_CALL', problem)
   }
 }
 
@@ -202,9 +235,15 @@ async function ask(running: RunningPlugin, timeoutMs: number): Promise<Struct> {
   try {
     return await running.call('GetPluginConfig', {}, timeoutMs)
   } catch (thrown) {
-    if (!(thrown instanceof GatewayError) || thrown.code !== 'PLUGIN_TIMEOUT') throw thrown
-    const problem = `${thrown.message}; if it needs longer, raise its startTimeout`
-    throw new GatewayError(thrown.code, problem, { cause: thrown })
+    if (!(thrown instanceof GatewayError)) throw thrown
+    const cures: Readonly<Record<string, string>> = {
+      PLUGIN_TIMEOUT: 'if it needs longer, raise its startTimeout',
+      PLUGIN_CALL: 'what it printed is in the log',
+    }
+    const cure = cures[thrown.code]
+    if (cure === undefined) throw thrown
+    const problem = `${thrown.message}; ${cure}`
+    throw new GatewayError(thrown.code, problem)
   }
 }
 
@@ -225,7 +264,7 @@ export async function startPlugin(request: StartRequest): Promise<Running> {
     })
     return await start(request, executable, identity, environment, folder)
   } catch (thrown) {
-    await removeSockets(folder, null)
+    await removeSockets({ folder, address: null, metrics: null })
     throw signal.aborted ? signal.reason : thrown
   }
 }
@@ -247,16 +286,25 @@ async function start(
   const kill = (): void => launched?.kill()
   signal.addEventListener('abort', kill)
   try {
-    launched = await launch({ path, name: spec.localPath, args: spec.args, environment, printed })
+    const { lastLines, noteProcess } = request
+    const name = spec.localPath
+    const { args } = spec
+    launched = await launch({ path, name, args, environment, printed, lastLines, noteProcess })
     signal.throwIfAborted()
     const handshake = await shakeHands(executable, launched, spec.startTimeoutMs)
-    const cleanUp = (): Promise<void> => removeSockets(folder, handshake.address)
+    const { address } = handshake
+    launched.settled(socketsOf(address, {}))
+    const cleanUp = (): Promise<void> => {
+      const metrics = running === null ? null : metricsSocketIn(running.description)
+      return removeSockets({ folder, address, metrics })
+    }
     const client = connect(handshake, identity, spec.resultBytesMax)
     running = new RunningPlugin(request, executable.checksum, launched, client, cleanUp)
     request.log.debug({ plugin: request.plugin, pid: running.pid }, 'shaken hands with the plugin')
     const draining = running.drain()
     draining.catch((cause) => request.log.debug({ plugin: request.plugin }, sentenceOf(cause)))
     running.description = await ask(running, Math.max(1, Math.ceil(deadline - performance.now())))
+    launched.settled(socketsOf(address, running.description))
     return running
   } catch (thrown) {
     launched?.kill()

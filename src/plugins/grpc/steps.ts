@@ -1,4 +1,5 @@
 /** The steps of a gRPC plugin: parameters as GatewayD's table has them, results as verdicts. */
+import type { Policies } from '../../config/policies.ts'
 import type { HookName, ObservingHook } from '../../hooks/hook.ts'
 import { hookNamed } from '../../hooks/hook.ts'
 import type {
@@ -34,6 +35,7 @@ export interface StepOwner {
   readonly name: string
   readonly priority: number
   readonly onFailure: OnFailure
+  readonly policies: Policies
   /** Calls a hook and has the result's log signals logged; no promise where it cannot be called. */
   call(hook: HookName, params: Struct): Outcome | Promise<Outcome>
   /** Counts a result that is a failure. */
@@ -88,7 +90,7 @@ function fromClient(owner: StepOwner): FromClientStep {
     decide(session: SessionFacts, bytes: Uint8Array, carried: Carried) {
       const params = { ...fieldsFor(bytes, carried), ...withSession(session), request: bytes }
       const read = reader(owner, hook, (result) => {
-        const verdict = fromClientVerdict(result, bytes)
+        const verdict = fromClientVerdict(result, bytes, owner.policies)
         const onwards = verdict.kind === 'replace' ? verdict.bytes : bytes
         if (verdict.kind !== 'failure') carry(result, onwards, carried)
         return verdict
@@ -113,7 +115,7 @@ function fromServer(owner: StepOwner): FromServerStep {
         response: bytes,
       }
       const read = reader(owner, hook, (result) => {
-        const verdict = fromServerVerdict(result, bytes)
+        const verdict = fromServerVerdict(result, bytes, owner.policies)
         const onwards = verdict.kind === 'replace' ? verdict.bytes : bytes
         if (verdict.kind !== 'failure') carry(result, onwards, carried)
         return verdict
@@ -124,7 +126,7 @@ function fromServer(owner: StepOwner): FromServerStep {
 }
 
 function opening(owner: StepOwner): OpeningStep {
-  const read = reader(owner, 'onOpening', openingVerdict)
+  const read = reader(owner, 'onOpening', (result) => openingVerdict(result, owner.policies))
   return {
     ...common(owner),
     decide: (session) => settle(owner.call('onOpening', { client: pair(session.client) }), read),
@@ -136,7 +138,7 @@ function settings(owner: StepOwner, hook: 'onConfigLoaded' | 'onRun'): SettingsS
     ...common(owner),
     decide(params) {
       const sent = toStruct(params)
-      const read = reader(owner, hook, (result) => settingsVerdict(result, sent))
+      const read = reader(owner, hook, (result) => settingsVerdict(result, sent, owner.policies))
       return settle(owner.call(hook, sent), read)
     },
   }
@@ -173,7 +175,7 @@ function observing(owner: StepOwner, hook: ObservingHook): ObservingStep {
       const params = observedParams(hook, event)
       return settle(owner.call(hook, params), (outcome) => {
         if (outcome.kind === 'failure') return false
-        const complaint = observerComplaint(outcome.result, params)
+        const complaint = observerComplaint(outcome.result, params, owner.policies)
         if (complaint !== null) owner.failed(hook, complaint)
         return complaint === null
       })

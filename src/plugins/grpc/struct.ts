@@ -285,14 +285,15 @@ class Decoder {
   }
 
   #text(end: number): string {
-    const slice = this.#slice(end)
     // Short ASCII, which nearly every key is, is cheaper without the decoder.
-    if (slice.length > 24) return this.#decoded(slice)
+    if (end - this.#at > 24) return this.#decoded(this.#slice(end))
     let text = ''
-    for (const byte of slice) {
-      if (byte > 127) return this.#decoded(slice)
+    for (let at = this.#at; at < end; at++) {
+      const byte = this.#bytes[at] ?? 0
+      if (byte > 127) return this.#decoded(this.#slice(end))
       text += String.fromCharCode(byte)
     }
+    this.#at = end
     return text
   }
 
@@ -319,6 +320,12 @@ class Decoder {
   }
 
   #varint(end: number): number {
+    const first = this.#bytes[this.#at] ?? 0
+    // Nearly all are of one byte.
+    if (first < 128 && this.#at < end) {
+      this.#at++
+      return first
+    }
     let value = 0
     // Beyond 53 bits the sum is not exact; nothing so large is a length, a tag or a flag here.
     for (let scale = 1; scale < 2 ** 70; scale *= 128) {

@@ -2,6 +2,7 @@
  * From what a plugin returned to what happens: pure, and complete. The rules and their order are
  * GatewayD's documented ones; what its documents leave open is decided here, in the comments.
  */
+import { BUILT_IN_POLICIES } from '../../config/policies.ts'
 import type {
   Close,
   Deny,
@@ -9,22 +10,12 @@ import type {
   FromServerVerdict,
   OpeningVerdict,
   Respond,
-  Route,
   SettingsVerdict,
 } from '../../hooks/verdict.ts'
 import { CONTINUE } from '../../hooks/verdict.ts'
-import { type Level, type LogRecord, levelNamed } from './log.ts'
 import { sameBytes, sameValue } from './plain.ts'
-import { isStruct, type Struct, type Value } from './struct.ts'
-
-/** What a plugin reports beside its result, for a policy to rule on. */
-export interface Signal {
-  readonly name: string
-  readonly metadata: Struct
-}
-
-/** Signals of one result that are looked at. */
-export const SIGNALS_MAX = 64
+import { ruledBy, rulingOf, signalsOf } from './signals.ts'
+import type { Struct } from './struct.ts'
 
 /** Characters of a plugin's own words in our sentences. */
 const QUOTED_MAX = 500
@@ -38,48 +29,6 @@ const TERMINATED: Deny = {
   code: '42000',
   message: 'Request terminated',
   detail: 'Policy terminated the request',
-}
-
-/** The named signals of a result. */
-export function signalsOf(result: Struct): readonly Signal[] {
-  const listed = result['__signals__']
-  if (!Array.isArray(listed)) return []
-  return listed.slice(0, SIGNALS_MAX).flatMap((signal: Value) => {
-    if (!isStruct(signal)) return []
-    const { name, metadata } = signal
-    if (typeof name !== 'string' || name === '') return []
-    return [{ name, metadata: isStruct(metadata) ? metadata : {} }]
-  })
-}
-
-/** The built-in policies: which signals hold. A policy file will rule here one day. */
-function holds(signal: Signal): boolean {
-  if (signal.name === 'terminate') return signal.metadata['terminate'] === true
-  if (signal.name === 'log') return signal.metadata['log'] === true
-  return signal.name === 'route'
-}
-
-function has(signals: readonly Signal[], name: string): boolean {
-  return signals.some((signal) => signal.name === name && holds(signal))
-}
-
-// What zerolog, by which GatewayD writes them, calls its levels, where ours are named otherwise.
-const OTHER_LEVELS: Readonly<Record<string, Level>> = { fatal: 'error', panic: 'error' }
-
-/** What the log signals of a result ask to have logged. */
-export function logsOf(signals: readonly Signal[]): readonly LogRecord[] {
-  return signals.flatMap((signal) => {
-    if (signal.name !== 'log' || !holds(signal)) return []
-    const { log: _, level, message, ...fields } = signal.metadata
-    if (level === 'disabled') return []
-    return [
-      {
-        level: levelNamed(level) ?? OTHER_LEVELS[String(level)] ?? 'info',
-        message: typeof message === 'string' ? message : '',
-        fields: Object.keys(fields).length === 0 ? null : fields,
-      },
-    ]
-  })
 }
 
 function bytesAt(result: Struct, key: string): Uint8Array | null {
@@ -124,29 +73,20 @@ function respondOrClose(response: Uint8Array): Respond | Close {
   return closeWith(response.subarray(0, end))
 }
 
-/** The block that a route signal names; a signal without one routes nowhere and is none. */
-function routeOf(signals: readonly Signal[]): Route | null {
-  for (const signal of signals) {
-    const block = signal.metadata['block']
-    if (signal.name === 'route' && holds(signal) && typeof block === 'string' && block !== '') {
-      return { kind: 'route', block }
-    }
-  }
-  return null
-}
-
 /** onTrafficFromClient. `request` is what the plugin was given. */
-export function fromClientVerdict(result: Struct, request: Uint8Array): FromClientVerdict {
+export function fromClientVerdict(
+  result: Struct,
+  request: Uint8Array,
+  policies = BUILT_IN_POLICIES,
+): FromClientVerdict {
   const complaint = complaintOf(result)
   if (complaint !== null) return { kind: 'failure', cause: `it reports: ${complaint}` }
-  const signals = signalsOf(result)
-  const isTerminated = has(signals, 'terminate')
+  const { isTerminated, route } = rulingOf(result, policies)
   const response = bytesAt(result, 'response')
   if (isTerminated || result['__terminal__'] === true) {
     if (response !== null) return respondOrClose(response)
     return isTerminated ? TERMINATED : { kind: 'close' }
   }
-  const route = routeOf(signals)
   if (route !== null) return route
   const changed = bytesAt(result, 'request')
   if (changed === null || sameBytes(changed, request)) return CONTINUE
@@ -157,10 +97,14 @@ export function fromClientVerdict(result: Struct, request: Uint8Array): FromClie
  * onTrafficFromServer. `response` is what the plugin was given. A terminate signal ends the chain
  * in GatewayD, and the response stands; here the steps behind still see it, which is safer.
  */
-export function fromServerVerdict(result: Struct, response: Uint8Array): FromServerVerdict {
+export function fromServerVerdict(
+  result: Struct,
+  response: Uint8Array,
+  policies = BUILT_IN_POLICIES,
+): FromServerVerdict {
   const complaint = complaintOf(result)
   if (complaint !== null) return { kind: 'failure', cause: `it reports: ${complaint}` }
-  const isTerminated = has(signalsOf(result), 'terminate')
+  const { isTerminated } = rulingOf(result, policies)
   const changed = bytesAt(result, 'response')
   if (changed === null) {
     if (isTerminated) return TERMINATED
@@ -173,20 +117,24 @@ export function fromServerVerdict(result: Struct, response: Uint8Array): FromSer
 }
 
 /** onOpening: nothing was asked yet, so terminate is close, and a response its last words. */
-export function openingVerdict(result: Struct): OpeningVerdict {
+export function openingVerdict(result: Struct, policies = BUILT_IN_POLICIES): OpeningVerdict {
   const complaint = complaintOf(result)
   if (complaint !== null) return { kind: 'failure', cause: `it reports: ${complaint}` }
-  const signals = signalsOf(result)
-  if (has(signals, 'terminate') || result['__terminal__'] === true) {
+  const { isTerminated, route } = rulingOf(result, policies)
+  if (isTerminated || result['__terminal__'] === true) {
     const response = bytesAt(result, 'response')
     const end = response === null ? null : terminateAt(response)
     return closeWith(end === null ? response : (response?.subarray(0, end) ?? null))
   }
-  return routeOf(signals) ?? CONTINUE
+  return route ?? CONTINUE
 }
 
-/** onConfigLoaded and onRun: the keys that came back with other values. */
-export function settingsVerdict(result: Struct, params: Struct): SettingsVerdict {
+/** onConfigLoaded and onRun: the keys that came back changed. Terminate ends the chain. */
+export function settingsVerdict(
+  result: Struct,
+  params: Struct,
+  policies = BUILT_IN_POLICIES,
+): SettingsVerdict {
   const complaint = complaintOf(result)
   // onRun is given an `error` of ours where resolving failed; a plugin that returns it is content.
   if (complaint !== null && !sameValue(result['error'], params['error'])) {
@@ -197,19 +145,25 @@ export function settingsVerdict(result: Struct, params: Struct): SettingsVerdict
     if (key === 'error' || CONTROL_KEYS.includes(key)) continue
     if (!sameValue(value, params[key])) changes[key] = value
   }
+  const isLast = rulingOf(result, policies).isTerminated || result['__terminal__'] === true
+  if (isLast) return { kind: 'merge', changes, isLast }
   return Object.keys(changes).length === 0 ? CONTINUE : { kind: 'merge', changes }
 }
 
 /** Why an observer's result is a failure: it complains, or it decides what is not its to decide. */
-export function observerComplaint(result: Struct, params: Struct): string | null {
+export function observerComplaint(
+  result: Struct,
+  params: Struct,
+  policies = BUILT_IN_POLICIES,
+): string | null {
   const complaint = complaintOf(result)
   // onClosing and onClosed are given the session's error, which comes back.
   if (complaint !== null && !sameValue(result['error'], params['error'])) {
     return `it reports: ${complaint}`
   }
-  const signals = signalsOf(result)
-  const isVerdict = has(signals, 'terminate') || routeOf(signals) !== null
-  return isVerdict || result['__terminal__'] === true
+  // Without a signal it said nothing, whatever stands for that elsewhere.
+  const { isTerminated, route } = ruledBy(signalsOf(result), policies)
+  return isTerminated || route !== null || result['__terminal__'] === true
     ? 'it returned a verdict, which this hook does not take'
     : null
 }

@@ -172,6 +172,15 @@ describe('the side services', () => {
     listening.stop(true)
   })
 
+  test('a ping is heard though this process could not listen in its time', async () => {
+    const one = client()
+    await one.ping(5000)
+    const ping = one.ping(100)
+    const busyUntil = performance.now() + 300
+    while (performance.now() < busyUntil);
+    expect(await ping).toBe(true)
+  })
+
   test('a shutdown settles, whether it is answered or not', async () => {
     await client().shutdown(5000)
     await client(stranger.certificate).shutdown(5000)

@@ -1,7 +1,8 @@
 /** Processes that start well, badly, or not at all: each is told apart, and none is left. */
 import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { readFile } from 'node:fs/promises'
-import { type Launched, launch } from '../../../src/plugins/grpc/launch.ts'
+import { LastLines } from '../../../src/plugins/grpc/last-lines.ts'
+import { type Launched, type LaunchRequest, launch } from '../../../src/plugins/grpc/launch.ts'
 import { Folder } from '../../fixtures/grpc/surroundings.ts'
 
 // Processes are started, on machines that have other things to do.
@@ -22,7 +23,11 @@ interface Printed {
   readonly line: string
 }
 
-async function run(script: string, args: readonly string[] = []) {
+async function run(
+  script: string,
+  args: readonly string[] = [],
+  noteProcess?: LaunchRequest['noteProcess'],
+) {
   const path = script.startsWith('/') ? script : folder.script('plugin', script)
   const printed: Printed[] = []
   const waiting = new Map<string, () => void>()
@@ -35,6 +40,8 @@ async function run(script: string, args: readonly string[] = []) {
       printed.push({ channel, line })
       waiting.get(line)?.()
     },
+    lastLines: new LastLines(),
+    noteProcess,
   })
   started.push(process)
   const seen = (line: string): Promise<void> => {
@@ -153,4 +160,35 @@ describe('a file that the system will not start', () => {
       await expect(attempt).rejects.toThrow(problem)
     })
   }
+})
+
+describe('the note of a process', () => {
+  function noting() {
+    const noted: string[] = []
+    const noteProcess = (pid: number) => {
+      noted.push(`began ${pid}`)
+      return {
+        settled: (sockets: readonly string[]) => noted.push(`settled ${sockets.join()}`),
+        ended: () => noted.push('ended'),
+      }
+    }
+    return { noted, noteProcess }
+  }
+
+  test('is made at the start, made anew, and taken away at the end', async () => {
+    const { noted, noteProcess } = noting()
+    const { process } = await run(script('exec sleep 60'), [], noteProcess)
+    process.settled(['/socket'])
+    process.kill()
+    await process.exited
+    process.settled(['/too-late'])
+    expect(noted).toEqual([`began ${process.pid}`, 'settled /socket', 'ended'])
+  })
+
+  test('is never made of what cannot be started', async () => {
+    const { noted, noteProcess } = noting()
+    const path = folder.script('unstartable', '#!/no/such/interpreter\n')
+    await expect(run(path, [], noteProcess)).rejects.toThrow('does not exist')
+    expect(noted).toEqual([])
+  })
 })

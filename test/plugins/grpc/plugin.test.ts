@@ -49,10 +49,12 @@ async function decide(on: Plugin, sql: string, carried = carriedOf()) {
   return await on.steps.onTrafficFromClient?.decide(sessionOf(), query(sql), carried)
 }
 
-/** Settles with the first state that the plugin reports. */
-function reported(by: Plugin): Promise<PluginState> {
-  const { promise, resolve } = Promise.withResolvers<PluginState>()
-  by.onStateChange = resolve
+/** Settles when the plugin reports this state. */
+function reported(by: Plugin, state: PluginState): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  by.onStateChange = (next) => {
+    if (next === state) resolve()
+  }
   return promise
 }
 
@@ -101,7 +103,7 @@ describe('a start', () => {
   test('that fails leaves a plugin that says why and fails at once', async () => {
     const made = plugin({ checksum: 'a'.repeat(64), env: ['HOOKS=16'] }, '/nowhere/plugin')
     await expect(made.start()).rejects.toThrow('plugin tried: /nowhere/plugin does not exist')
-    expect(made.status()).toMatchObject({ state: 'failing' })
+    expect(made.status()).toMatchObject({ state: 'broken', nextTryInMs: null })
     expect(made.status().lastError).toContain('does not exist')
     expect(made.steps).toEqual({ observers: {} })
   })
@@ -221,41 +223,91 @@ describe('a plugin that', () => {
     expect(made.status().state).toBe('ready')
   })
 
-  test('crashes fails its calls in flight at once, says so, and can be started again', async () => {
+  test('crashes fails its calls in flight at once, says so, and is started again', async () => {
     const made = await started({ timeoutMs: 60_000 })
     const { steps } = made
-    const { pid } = made.status()
-    const state = reported(made)
+    const before = made.status()
     const inFlight = decide(made, '/*slow*/')
+    const failing = reported(made, 'failing')
+    const crashing = decide(made, '/*crash*/')
     const cause = 'the process ended with code 7'
     // The dropped connection may be noticed a moment before the end of the process.
-    const either = /the process ended with code 7|UNAVAILABLE: Connection dropped/
-    for (const verdict of [await decide(made, '/*crash*/'), await inFlight]) {
+    const either = /the process ended with code 7|UNAVAILABLE: /
+    for (const verdict of [await crashing, await inFlight]) {
       expect(verdict).toMatchObject({ kind: 'failure', cause: expect.stringMatching(either) })
     }
-    expect(await state).toBe('failing')
-    expect(made.status()).toMatchObject({ state: 'failing', lastError: cause })
+    await failing
+    const ready = reported(made, 'ready')
+    expect(made.status()).toMatchObject({ state: 'restarting', lastError: cause, restarts: 1 })
     expect(made.steps.onTrafficFromClient?.decide(sessionOf(), query(''), carriedOf())).toEqual({
       kind: 'failure',
-      cause: `OnTrafficFromClient: the plugin has failed: ${cause}`,
+      cause: `OnTrafficFromClient: the plugin has failed: ${cause}; it is being restarted`,
     })
-    await made.start()
-    expect(made.status()).toMatchObject({ state: 'ready' })
-    expect(made.status().pid).not.toBe(pid)
+    await ready
+    const after = made.status()
+    expect(after).toMatchObject({ state: 'ready', restarts: 1, priority: before.priority })
+    expect(after.lastError).toContain(cause)
+    expect(after.pid).not.toBe(before.pid)
+    expect(isAlive(before.pid)).toBe(false)
     expect(made.steps).toBe(steps)
     expect(await decide(made, 'select 1')).toEqual({ kind: 'continue' })
   })
 
-  test('hangs is pinged, given up, and killed by the stop', async () => {
+  test('crashes where nothing is reloaded stays so, until it is started', async () => {
+    const made = await started({ reloadOnCrash: false })
+    const failing = reported(made, 'failing')
+    await decide(made, '/*crash*/')
+    await failing
+    expect(made.status()).toMatchObject({ state: 'failing', restarts: 0, nextTryInMs: null })
+    expect(await decide(made, 'select 1')).toEqual({
+      kind: 'failure',
+      cause: 'OnTrafficFromClient: the plugin has failed: the process ended with code 7',
+    })
+    await made.start()
+    expect(made.status().state).toBe('ready')
+    expect(await decide(made, 'select 1')).toEqual({ kind: 'continue' })
+  })
+
+  test('hangs is pinged, given up, killed and started again', async () => {
     const made = await started({ timeoutMs: 300 })
     const { pid } = made.status()
-    const state = reported(made)
+    const failing = reported(made, 'failing')
     expect(await decide(made, '/*hang*/')).toMatchObject({ kind: 'failure' })
-    expect(await state).toBe('failing')
+    await failing
     expect(made.status().lastError).toContain('it answers neither calls nor pings')
-    expect(isAlive(pid)).toBe(true)
-    await made.stop()
+    await reported(made, 'ready')
     expect(isAlive(pid)).toBe(false)
+    expect(await decide(made, 'select 1')).toEqual({ kind: 'continue' })
+  })
+
+  test('answers a check stays; one that does not is started again', async () => {
+    const made = await started()
+    await made.check?.(5000)
+    expect(made.status()).toMatchObject({ state: 'ready', restarts: 0 })
+    const { pid } = made.status()
+    process.kill(pid!, 'SIGSTOP')
+    const ready = reported(made, 'ready')
+    await made.check?.(200)
+    expect(made.status().lastError).toBe('it does not answer a ping (200 ms)')
+    await ready
+    expect(isAlive(pid)).toBe(false)
+    expect(made.status()).toMatchObject({ state: 'ready', restarts: 1 })
+    await made.stop()
+    await made.check?.(200)
+    expect(made.status().state).toBe('stopped')
+  })
+
+  test('fails leaves its last lines on standard error in its status and in the log', async () => {
+    const made = await started()
+    expect(made.status().lastLines).toEqual([])
+    const ready = reported(made, 'ready')
+    await decide(made, '/*moan*/')
+    const quoted = await log.find(({ msg }) => msg.startsWith('what the failed plugin printed'))
+    await ready
+    expect(made.status().lastLines).toHaveLength(20)
+    expect(made.status().lastLines.at(-1)).toBe('"moan 30"')
+    expect(quoted).toMatchObject({ level: 50, plugin: 'tried' })
+    expect(JSON.stringify(quoted)).toContain('moan 30')
   })
 })
 
@@ -264,14 +316,12 @@ describe('a stop', () => {
     const made = await started()
     const { pid } = made.status()
     expect(readdirSync(folder.path).some((name) => name.startsWith('p-'))).toBe(true)
-    const state = reported(made)
     await Promise.all([made.stop(), made.stop()])
     await made.stop()
     expect(isAlive(pid)).toBe(false)
-    expect(made.status()).toMatchObject({ state: 'stopped', pid: null })
+    expect(made.status()).toMatchObject({ state: 'stopped', pid: null, restarts: 0 })
     expect(await decide(made, 'select 1')).toMatchObject({ kind: 'failure' })
-    // What was asked for is no news.
-    expect(await Promise.race([state, Promise.resolve('unreported')])).toBe('unreported')
+    expect(readdirSync(folder.path).some((name) => name.startsWith('p-'))).toBe(false)
   })
 
   test('before a start does nothing, and a start behind it works', async () => {

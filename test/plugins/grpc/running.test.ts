@@ -1,7 +1,8 @@
 /** Starts that fail: each names plugin, path, cause and cure, and leaves no process. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { readdirSync, readFileSync, utimesSync } from 'node:fs'
+import { readdirSync, readFileSync, renameSync, rmSync, utimesSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { LastLines } from '../../../src/plugins/grpc/last-lines.ts'
 import type { Running, StartRequest } from '../../../src/plugins/grpc/running.ts'
 import { startPlugin } from '../../../src/plugins/grpc/running.ts'
 import type { PluginSpec } from '../../../src/plugins/plugin.ts'
@@ -27,6 +28,7 @@ function requestFor(localPath: string, otherwise: Partial<PluginSpec> = {}): Sta
     socketFolder: folder.path,
     log: new KeptLog().logger,
     signal: new AbortController().signal,
+    lastLines: new LastLines(),
     lost: () => undefined,
   }
 }
@@ -143,20 +145,31 @@ describe('a plugin', () => {
     await expect(attempt).rejects.toThrow('env[0] of plugin tried is not NAME=value')
   })
 
-  test('whose file was touched between check and start is refused', async () => {
-    const path = folder.script('touched', '#!/bin/sh\nexec sleep 60\n')
-    const request = requestFor(path)
-    const attempt = startPlugin({
-      ...request,
-      // Asked for behind the check and before the start.
-      get socketFolder() {
-        utimesSync(path, 1, 1)
-        return folder.path
-      },
+  const swaps: readonly (readonly [what: string, swap: (path: string) => void])[] = [
+    ['touched', (path) => utimesSync(path, 1, 1)],
+    ['replaced', (path) => renameSync(folder.script('other', '#!/bin/sh\nexec sleep 61\n'), path)],
+    ['removed', (path) => rmSync(path)],
+  ]
+  for (const [what, swap] of swaps) {
+    test(`whose file was ${what} between check and start is refused`, async () => {
+      const path = folder.script(`swapped-${what}`, '#!/bin/sh\nexec sleep 60\n')
+      const request = requestFor(path)
+      const attempt = startPlugin({
+        ...request,
+        // Asked for behind the check and before the start.
+        get socketFolder() {
+          swap(path)
+          return folder.path
+        },
+      })
+      if (what === 'removed') {
+        await expect(attempt).rejects.toMatchObject({ code: 'PLUGIN_FILE' })
+        return
+      }
+      expect(attempt).rejects.toMatchObject({ code: 'PLUGIN_CHECKSUM' })
+      await expect(attempt).rejects.toThrow('its file changed while it was started')
     })
-    expect(attempt).rejects.toMatchObject({ code: 'PLUGIN_CHECKSUM' })
-    await expect(attempt).rejects.toThrow('its file changed while it was started')
-  })
+  }
 
   test('that serves another certificate than it told is refused, without a trace', async () => {
     const attempt = startPlugin(requestFor(scripted, { env: ['LIE=certificate'] }))

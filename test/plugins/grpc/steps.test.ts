@@ -1,5 +1,6 @@
 /** What plugins are told at each hook, and what becomes of their answers. */
 import { describe, expect, test } from 'bun:test'
+import { BUILT_IN_POLICIES } from '../../../src/config/policies.ts'
 import { HOOKS, type HookName } from '../../../src/hooks/hook.ts'
 import type { ObservedEvent } from '../../../src/hooks/step.ts'
 import { type Outcome, type StepOwner, stepsOf } from '../../../src/plugins/grpc/steps.ts'
@@ -19,6 +20,7 @@ class Owner implements StepOwner {
   readonly name = 'tried'
   readonly priority = 1003
   readonly onFailure = 'closed'
+  readonly policies = BUILT_IN_POLICIES
   readonly told: [HookName, Struct][] = []
   readonly failures: string[] = []
   readonly #answer: (params: Struct) => Outcome | Promise<Outcome>
@@ -173,6 +175,7 @@ describe('the answers', () => {
     expect(await steps.onRun?.decide({ address: '0.0.0.0:2' })).toEqual({
       kind: 'merge',
       changes: { address: '0.0.0.0:1' },
+      isLast: true,
     })
     expect(await steps.onOpening?.decide(sessionOf())).toEqual({ kind: 'close' })
   })

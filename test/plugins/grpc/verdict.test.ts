@@ -1,15 +1,13 @@
 /** From results to verdicts: GatewayD's documented rules, row by row. */
 import { describe, expect, test } from 'bun:test'
+import { BUILT_IN_POLICIES, type Policies } from '../../../src/config/policies.ts'
 import type { Struct } from '../../../src/plugins/grpc/struct.ts'
 import {
   fromClientVerdict,
   fromServerVerdict,
-  logsOf,
   observerComplaint,
   openingVerdict,
-  SIGNALS_MAX,
   settingsVerdict,
-  signalsOf,
 } from '../../../src/plugins/grpc/verdict.ts'
 import { messageOf, query } from '../../fixtures/grpc/surroundings.ts'
 
@@ -207,8 +205,19 @@ describe('onConfigLoaded and onRun', () => {
   })
 
   test('signals and errors are no settings', () => {
-    const result = { ...params, __signals__: [TERMINATE], __terminal__: true, error: '' }
+    const result = { ...params, __signals__: [ROUTE], __terminal__: 'true', error: '' }
     expect(settingsVerdict(result, params)).toEqual({ kind: 'continue' })
+  })
+
+  test('terminate lets nobody be asked behind, and what was changed counts', () => {
+    const last = { kind: 'merge', changes: { added: true }, isLast: true } as const
+    const result = { ...params, added: true }
+    expect(settingsVerdict({ ...result, __signals__: [TERMINATE] }, params)).toEqual(last)
+    expect(settingsVerdict({ ...result, __terminal__: true }, params)).toEqual(last)
+    expect(settingsVerdict({ ...params, __terminal__: true }, params)).toEqual({
+      ...last,
+      changes: {},
+    })
   })
 
   test('an error is a failure, unless it was ours', () => {
@@ -231,32 +240,38 @@ describe('observers', () => {
   })
 })
 
-describe('log signals', () => {
-  const log = (metadata: Struct): unknown =>
-    logsOf(signalsOf({ __signals__: [{ name: 'log', metadata }] }))
+describe('by the policies of the operator', () => {
+  const off: Policies = { ...BUILT_IN_POLICIES, terminate: 'never' }
+  const ending: Policies = { ...BUILT_IN_POLICIES, standard: 'terminate' }
+  const ended = { __signals__: [TERMINATE], response: REPLY }
 
-  test('carry level, message and further fields', () => {
-    const metadata = { log: true, level: 'warn', message: 'seen', count: 1 }
-    expect(log(metadata)).toEqual([{ level: 'warn', message: 'seen', fields: { count: 1 } }])
+  test('a terminate that is switched off passes, and so does its response', () => {
+    expect(fromClientVerdict(ended, REQUEST, off)).toEqual({ kind: 'continue' })
+    expect(fromServerVerdict({ __signals__: [TERMINATE] }, REPLY, off).kind).toBe('continue')
+    expect(openingVerdict(ended, off)).toEqual({ kind: 'continue' })
+    expect(observerComplaint(ended, {}, off)).toBeNull()
+    expect(settingsVerdict({ __signals__: [TERMINATE] }, {}, off)).toEqual({ kind: 'continue' })
   })
 
-  test('without the policy holding or with the level disabled are nothing', () => {
-    expect(log({ log: 'true', message: 'seen' })).toEqual([])
-    expect(log({ log: true, level: 'disabled', message: 'seen' })).toEqual([])
+  test('__terminal__ is no signal, and stays where terminate is switched off', () => {
+    const terminal = { ...ended, __terminal__: true }
+    expect(fromClientVerdict(terminal, REQUEST, off)).toEqual({ kind: 'respond', bytes: REPLY })
   })
 
-  test('of levels above ours are errors, of unknown ones information', () => {
-    expect(log({ log: true, level: 'panic' })).toEqual([
-      { level: 'error', message: '', fields: null },
-    ])
-    expect(log({ log: true, level: 'loud' })).toEqual([
-      { level: 'info', message: '', fields: null },
-    ])
+  test('what says nothing is terminated where that is the standard', () => {
+    expect(fromClientVerdict({ request: OTHER }, REQUEST, ending)).toEqual(DENIED as never)
+    expect(fromServerVerdict({}, REPLY, ending)).toEqual(DENIED as never)
+    expect(openingVerdict({}, ending)).toEqual({ kind: 'close' })
+    expect(settingsVerdict({}, {}, ending)).toEqual({ kind: 'merge', changes: {}, isLast: true })
+    // A reply that is there stands, as GatewayD has it.
+    expect(fromServerVerdict({ response: REPLY }, REPLY, ending)).toEqual({ kind: 'continue' })
+    // An observer decides nothing, whatever it does not say.
+    expect(observerComplaint({}, {}, ending)).toBeNull()
   })
 
-  test('beyond the limit are not looked at', () => {
-    const signal = { name: 'log', metadata: { log: true, message: 'again' } }
-    const signals = signalsOf({ __signals__: Array.from({ length: 1000 }, () => signal) })
-    expect(signals).toHaveLength(SIGNALS_MAX)
+  test('what says passthrough goes on where termination is the standard', () => {
+    const result = { request: OTHER, __signals__: [{ name: 'passthrough', metadata: null }] }
+    const replaced = { kind: 'replace', bytes: OTHER } as const
+    expect(fromClientVerdict(result, REQUEST, ending)).toEqual(replaced)
   })
 })
