@@ -1,18 +1,23 @@
 /** The gateway's life: start, drain and stop. It holds the current generation. */
+import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
 import { type ControlServer, startControl } from './admin/control.ts'
 import { type AdminHttp, startAdminHttp } from './admin/http.ts'
+import { reapProcesses } from './admin/process-notes.ts'
 import type { StatusReport } from './admin/report.ts'
 import { openRunFolder, type RunFolder } from './admin/run-folder.ts'
 import { commit, version } from './base/build.ts'
-import { createLog } from './base/log.ts'
+import { createLog, setLevel } from './base/log.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { buildGeneration, type Generation } from './generation.ts'
+import { startTicker } from './hooks/ticker.ts'
 import { declareFamilies } from './metrics/families.ts'
 import { createMeter, type Meter } from './metrics/meter.ts'
 import { createMergedPage } from './metrics/page.ts'
+import type { PluginCounts } from './metrics/plugin-families.ts'
 import { type Scrapes, startScrapes } from './metrics/scrape.ts'
-import { PLUGIN_STATES } from './plugins/plugin.ts'
+import { PLUGIN_STATES, type Plugin } from './plugins/plugin.ts'
+import type { PluginRegistry } from './plugins/registry.ts'
 
 export interface GatewayOptions {
   readonly loaded: LoadedConfig
@@ -32,6 +37,7 @@ export class Gateway {
   #scrapes: Scrapes | null = null
   #http: AdminHttp | null = null
   #control: ControlServer | null = null
+  #tickers: readonly (() => void)[] = []
   #state: State = 'starting'
   #stopping: Promise<void> | null = null
   readonly #startedAt = performance.now()
@@ -54,6 +60,8 @@ export class Gateway {
   /** Resolves when clients can connect; throws a GatewayError, with everything taken down. */
   async start(): Promise<void> {
     try {
+      // First of all what a killed gateway left is ended: its plugins may be in the way of ours.
+      this.#folder(this.#options.env)
       await this.#build({ everyPlugin: false })
       await this.#serve()
     } catch (thrown) {
@@ -65,22 +73,56 @@ export class Gateway {
   async #build({ everyPlugin }: { readonly everyPlugin: boolean }): Promise<void> {
     const { loaded, dev, env } = this.#options
     for (const notice of loaded.notices) this.log.warn(notice)
-    const runFolder = (): string => this.#folder(env).path
-    const surroundings = { log: this.log, meter: this.#meter, dev, runFolder }
-    this.#generation = await buildGeneration(loaded, { surroundings, everyPlugin })
+    const surroundings = {
+      log: this.log,
+      meter: this.#meter,
+      dev,
+      runFolder: () => this.#folder(env).path,
+      noteProcess: (pid: number) => {
+        const failed = (sentence: string): void => this.log.warn({ pid }, sentence)
+        return this.#folder(env).note(pid, failed)
+      },
+    }
+    const bound = everyPlugin ? {} : { bound: (all: PluginRegistry) => this.#look(all) }
+    this.#generation = await buildGeneration(loaded, { surroundings, everyPlugin, ...bound })
+    this.#relog(this.#generation.config.loggers.default)
+  }
+
+  /** The log was opened before plugins could change what is set for it: the level can follow. */
+  #relog(settled: LoadedConfig['config']['loggers'][string]): void {
+    const { level, ...others } = this.#options.loaded.config.loggers.default
+    if (settled.level !== level) setLevel(this.log, settled.level)
+    if (isDeepStrictEqual({ ...others, level: settled.level }, settled)) return
+    const problem = 'plugins changed keys of loggers.default other than its level: without effect'
+    this.log.warn(`${problem}, for the log is open already`)
   }
 
   #folder(env: GatewayOptions['env']): RunFolder {
-    this.#runFolder ??= openRunFolder(env)
+    this.#runFolder ??= openRunFolder(env, { reap: (folder) => reapFor(this.log, folder) })
     return this.#runFolder
+  }
+
+  /** Looks after plugins whose hooks are bound: at their metrics and at their health. */
+  #look(registry: PluginRegistry): void {
+    const { plugins } = this.#options.loaded
+    if (plugins.enableMetricsMerger) {
+      this.#scrapes = startScrapes({
+        periodMs: plugins.metricsMergerPeriod,
+        targets: () => scrapeTargets(registry),
+        meter: this.#meter,
+        log: this.log,
+      })
+    }
+    registry.watch()
   }
 
   async #serve(): Promise<void> {
     const generation = this.#generation!
-    const { config } = generation
+    const { config, services, desk } = generation
     this.#declareFamilies(generation)
-    await generation.desk.tell('onBooting', { status: '1' })
-    for (const { listener } of generation.services) {
+    // Every server boots: plugins are told as often as there are servers.
+    for (const _ of services) await desk.tell('onBooting', { status: '1' })
+    for (const { listener } of services) {
       listener.start()
       this.log.info(
         { server: listener.group, protocol: listener.protocol },
@@ -91,26 +133,15 @@ export class Gateway {
       status: () => this.status(),
       plugins: () => generation.registry.statuses(),
     })
-    await this.#serveMetrics(generation, config.metrics.default)
+    await this.#serveMetrics(config.metrics.default)
     this.#state = 'ready'
-    await generation.desk.tell('onBooted', { status: '0' })
+    for (const _ of services) await desk.tell('onBooted', { status: '0' })
+    this.#tickers = startTickers(generation)
     const upMs = Math.round(performance.now() - this.#startedAt)
     this.log.info({ version, commit, upMs }, 'ready')
   }
 
-  async #serveMetrics(
-    generation: Generation,
-    metrics: LoadedConfig['config']['metrics'][string],
-  ): Promise<void> {
-    const { plugins } = this.#options.loaded
-    this.#scrapes = plugins.enableMetricsMerger
-      ? startScrapes({
-          periodMs: plugins.metricsMergerPeriod,
-          targets: () => scrapeTargets(generation),
-          meter: this.#meter,
-          log: this.log,
-        })
-      : null
+  async #serveMetrics(metrics: LoadedConfig['config']['metrics'][string]): Promise<void> {
     if (!metrics.enabled) return
     this.#http = await startAdminHttp({
       address: metrics.address,
@@ -179,7 +210,7 @@ export class Gateway {
     declareFamilies(this.#meter, {
       listeners: () => services,
       upstreams: () => services.flatMap(({ balancer }) => balancer.upstreams),
-      plugins: () => registry.statuses(),
+      plugins: () => registry.plugins.map(countsOf),
       stepFailures: () => tally.failures(),
       observersDropped: () => tally.drops(),
       denied: () => tally.denials(),
@@ -197,12 +228,15 @@ export class Gateway {
     this.#state = 'draining'
     const generation = this.#generation
     if (generation !== null) {
+      for (const stop of this.#tickers) stop()
       await generation.desk.tell('onSignal', { signal })
       const { drainTimeout } = generation.config
       await Promise.all(generation.services.map(({ listener }) => listener.drain(drainTimeout)))
       // Of the ends of sessions plugins are told behind what was said before.
       await generation.desk.quiet()
-      await generation.desk.tell('onShutdown', { connections: 0 })
+      for (const { listener } of generation.services) {
+        await generation.desk.tell('onShutdown', { connections: listener.sessions })
+      }
     }
     await this.#scrapes?.stop()
     await this.#http?.stop()
@@ -213,11 +247,57 @@ export class Gateway {
   }
 }
 
-function scrapeTargets({ registry }: Generation) {
+/** Ends what a killed gateway left; false where something of it is left even so. */
+function reapFor(log: Logger, folder: string): boolean {
+  const { ended, left, unreadable } = reapProcesses(folder)
+  for (const pid of ended) log.warn({ pid }, 'ended a plugin that a killed gateway had left')
+  for (const note of unreadable) {
+    log.warn({}, `${note} cannot be read: if a killed gateway left that process, end it yourself`)
+  }
+  for (const pid of left) {
+    log.error({ pid }, 'a plugin that a killed gateway had left does not end; end it yourself')
+  }
+  return left.length === 0
+}
+
+/** One for each server that asks for it. */
+function startTickers({ config, services, desk }: Generation): readonly (() => void)[] {
+  return services.flatMap(({ group, listener }) => {
+    const { enableTicker, tickInterval } = config.servers[group]!
+    if (!enableTicker) return []
+    return [startTicker({ intervalMs: tickInterval, desk, connections: () => listener.sessions })]
+  })
+}
+
+/** What the metrics tell of one plugin. */
+function countsOf(plugin: Plugin): PluginCounts {
+  const { name, runtime, state, restarts, readySince } = plugin.status()
+  const { sandbox } = plugin
+  return {
+    name,
+    runtime,
+    state,
+    restarts,
+    readySince,
+    calls: plugin.calls.hooks(),
+    sandbox:
+      sandbox === undefined
+        ? null
+        : {
+            ...sandbox.consumption,
+            traps: sandbox.traps.entries(),
+            limitHits: sandbox.hits.entries(),
+            memoryBytes: sandbox.memoryBytes,
+          },
+  }
+}
+
+function scrapeTargets(registry: PluginRegistry) {
   return registry.plugins.flatMap((plugin) => {
     const socket = plugin.manifest?.metricsSocket ?? null
-    return socket === null || plugin.status().state !== 'ready'
+    const { readySince } = plugin.status()
+    return socket === null || readySince === null
       ? []
-      : [{ plugin: plugin.name, socket }]
+      : [{ plugin: plugin.name, socket, run: readySince }]
   })
 }

@@ -5,6 +5,7 @@
 import type { Logger } from 'pino'
 import { parseAddress } from './base/address.ts'
 import { GatewayError, sentenceOf } from './base/errors.ts'
+import { announcements, newClientParams, runParams } from './config/announcements.ts'
 import { dottedKeys, withChanges } from './config/dotted.ts'
 import type { LoadedConfig } from './config/load.ts'
 import type { ClientConfig, Config, ServerConfig } from './config/schema.ts'
@@ -24,7 +25,7 @@ import type { Budget, Protocol, Wanted } from './protocols/protocol.ts'
 import { RAW } from './protocols/raw.ts'
 import { type Account, newAccount } from './tcp/account.ts'
 import { Listener } from './tcp/listener.ts'
-import type { ServiceHooks } from './tcp/surroundings.ts'
+import type { ListenerOptions, ServiceHooks } from './tcp/surroundings.ts'
 import { type Balancer, createBalancer } from './upstream/balancer.ts'
 import { Upstream } from './upstream/upstream.ts'
 
@@ -54,6 +55,8 @@ export interface BuildOptions {
   readonly surroundings: PluginSurroundings
   /** Every plugin that does not start is an error, not only the required ones; all are named. */
   readonly everyPlugin: boolean
+  /** Told when the hooks of all plugins are bound, before the first one of them is called. */
+  readonly bound?: (registry: PluginRegistry) => void
 }
 
 /** Builds everything and starts the plugins; nothing listens and nothing is dialled yet. */
@@ -62,12 +65,18 @@ export async function buildGeneration(
   options: BuildOptions,
 ): Promise<Generation> {
   const { log } = options.surroundings
-  const registry = new PluginRegistry(log)
+  const registry = new PluginRegistry({
+    log,
+    compatibility: loaded.plugins.compatibilityPolicy,
+    pingPeriodMs: loaded.plugins.healthCheckPeriod,
+  })
   try {
     await startPlugins(registry, loaded, options)
     const tally = new HookTally(log)
     const desk = assembleDesk(registry, loaded, tally)
+    options.bound?.(registry)
     const config = await settleConfig(registry, loaded, tally)
+    for (const { hook, params } of announcements(config)) await desk.tell(hook, params)
     const services: Service[] = []
     for (const [group, server] of Object.entries(config.servers)) {
       services.push(await assembleService(group, server, { config, registry, desk, tally, log }))
@@ -150,6 +159,7 @@ async function settleConfig(
   if (steps.length === 0) return loaded.config
   const outcome = await runSettings(steps, dottedKeys(loaded.config), {
     failed: (plugin, cause) => tally.stepFailed(plugin, 'onConfigLoaded', cause),
+    flaw: (changes) => flawOf(() => withChanges(loaded.config, changes)),
   })
   if (outcome.kind === 'refused') throw refusedBy(outcome.plugin, 'onConfigLoaded', outcome.cause)
   const { config, notices } = withChanges(loaded.config, outcome.changes)
@@ -198,19 +208,32 @@ async function assembleService(
         `${group}.${upstream.block}`,
         `cannot connect to ${upstream.address} (clients.${group}.${upstream.block}): ${cause}`,
       ),
+    serverConnected: tellNewClient(group, parts),
   })
   return { group, listener, balancer, account, budget }
+}
+
+/** Tells plugins of connections to databases; null where none wants to know. */
+function tellNewClient(group: string, { config, desk }: Parts): ListenerOptions['serverConnected'] {
+  if (desk.of('onNewClient').length === 0) return null
+  return ({ block }, { local, remote }) => {
+    const client = config.clients[group]![block]!
+    const made = { group, block, client, localAddress: local, remoteAddress: remote }
+    desk.track(desk.tell('onNewClient', newClientParams(made)))
+  }
 }
 
 /** Where to listen, with what onRun steps changed. */
 async function settleAddress(server: ServerConfig, { registry, tally }: Parts): Promise<string> {
   const steps = stepsOf(registry, tally.log, (all) => all.onRun)
   if (steps.length === 0) return server.address
-  const outcome = await runSettings(
-    steps,
-    { address: server.address },
-    { failed: (plugin, cause) => tally.stepFailed(plugin, 'onRun', cause) },
-  )
+  const outcome = await runSettings(steps, await runParams(server), {
+    failed: (plugin, cause) => tally.stepFailed(plugin, 'onRun', cause),
+    flaw: ({ address = server.address }) => {
+      if (typeof address !== 'string') return 'the address that it returned is no text'
+      return flawOf(() => parsed(address, server.network, 'the address that it returned'))
+    },
+  })
   if (outcome.kind === 'refused') throw refusedBy(outcome.plugin, 'onRun', outcome.cause)
   const { address } = outcome.changes
   return typeof address === 'string' && address !== '' ? address : server.address
@@ -316,6 +339,16 @@ function tagsOf(
     tags[tag] = 1
   }
   return tags
+}
+
+/** Why something cannot be used, which throws then; null where it can. */
+function flawOf(use: () => unknown): string | null {
+  try {
+    use()
+    return null
+  } catch (thrown) {
+    return sentenceOf(thrown)
+  }
 }
 
 function refusedBy(plugin: string, hook: string, cause: string): GatewayError {

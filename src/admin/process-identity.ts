@@ -12,10 +12,15 @@ export interface ProcessIdentity {
   readonly bootId: string
 }
 
+/** States of a process that has ended, and whose number is only kept for its parent to ask. */
+const ENDED = ['Z', 'X']
+
 /** Null where no process of that number runs. */
 export function identityOf(pid: number): ProcessIdentity | null {
-  if (!runs(pid)) return null
-  return { pid, startTicks: startTicksOf(pid), bootId: readBootId() }
+  if (!isThere(pid)) return null
+  const [state = '', ...fields] = statOf(pid)
+  if (ENDED.includes(state)) return null
+  return { pid, startTicks: fields[18] ?? '', bootId: readBootId() }
 }
 
 /** Whether the process that once had this identity has it still. */
@@ -24,7 +29,12 @@ export function isAlive({ pid, startTicks, bootId }: ProcessIdentity): boolean {
   return now !== null && now.startTicks === startTicks && now.bootId === bootId
 }
 
-function runs(pid: number): boolean {
+/** Whether the process leads a group of its own, which a signal to the group then reaches. */
+export function leadsGroup(pid: number): boolean {
+  return statOf(pid)[2] === String(pid)
+}
+
+function isThere(pid: number): boolean {
   try {
     process.kill(pid, 0)
     return true
@@ -34,14 +44,14 @@ function runs(pid: number): boolean {
   }
 }
 
-function startTicksOf(pid: number): string {
+/** What the kernel tells of a process, from its third field, the state; empty where nothing. */
+function statOf(pid: number): readonly string[] {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     // The second field is the name in parentheses, which may hold spaces and parentheses itself.
-    const afterName = stat.slice(stat.lastIndexOf(')') + 2)
-    return afterName.split(' ')[19] ?? ''
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   } catch {
-    return ''
+    return []
   }
 }
 

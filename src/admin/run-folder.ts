@@ -5,6 +5,7 @@
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { GatewayError, sentenceOf } from '../base/errors.ts'
+import { isFolderLocked, lockFolder } from './folder-lock.ts'
 import {
   findSharedFolders,
   findTemporaryFolders,
@@ -12,6 +13,7 @@ import {
   type RunEnvironment,
 } from './private-folder.ts'
 import { identityOf, isAlive, type ProcessIdentity } from './process-identity.ts'
+import { type NotedProcess, noteProcess } from './process-notes.ts'
 
 /** The kernel's limit for the path of a Unix socket, without the zero at its end. */
 const SOCKET_PATH_BYTES_MAX = 107
@@ -28,13 +30,18 @@ export interface RunFolder {
   /** This instance's own folder, mode 0700; plugins put their sockets here. */
   readonly path: string
   readonly controlSocket: string
+  /** Notes a process that must not outlive this instance; `failed` gets the reason if it cannot. */
+  note(pid: number, failed: (sentence: string) => void): NotedProcess
   /** Removes the folder with all that is in it. Idempotent. */
   close(): void
 }
 
 export interface RunFolderOptions {
-  /** Told of the folder of an instance that was killed, before it is removed. */
-  readonly reap?: (folder: string) => void
+  /**
+   * Told of the folder of an instance that was killed, before it is removed; false where something
+   * of that instance is left, so that the folder must stay.
+   */
+  readonly reap?: (folder: string) => boolean
 }
 
 /** One gateway that runs now. */
@@ -55,10 +62,15 @@ export function openRunFolder(env: RunEnvironment, options: RunFolderOptions = {
   removeDead(shared.path, options)
   const path = makeInstanceFolder(shared.path)
   const whole = shared.temporary ? shared.path : path
+  const unlock = lockFolder(path)
   return {
     path,
     controlSocket: join(path, CONTROL_SOCKET),
-    close: () => rmSync(whole, { recursive: true, force: true }),
+    note: (pid, failed) => noteProcess(path, pid, failed),
+    close: () => {
+      rmSync(whole, { recursive: true, force: true })
+      unlock()
+    },
   }
 }
 
@@ -146,15 +158,17 @@ function instanceFolders(shared: string): readonly string[] {
 /** Returns how many were removed. */
 function removeDead(shared: string, { reap }: RunFolderOptions): number {
   const dead = instanceFolders(shared).filter((folder) => !isInUse(folder))
-  for (const folder of dead) {
-    reap?.(folder)
-    rmSync(folder, { recursive: true, force: true })
-  }
-  return dead.length
+  const done = dead.filter((folder) => reap?.(folder) ?? true)
+  for (const folder of done) rmSync(folder, { recursive: true, force: true })
+  return done.length
 }
 
-/** A folder that says nothing yet is in use while its process runs: that one is starting. */
+/**
+ * The lock tells, and so does the process, for a folder that is not locked yet. One that says
+ * nothing yet is in use while its process runs: that one is starting.
+ */
 function isInUse(folder: string): boolean {
+  if (isFolderLocked(folder)) return true
   const instance = readInstance(folder)
   if (instance !== null) return isAlive(instance)
   const pid = Number(INSTANCE_NAME.exec(folder.slice(folder.lastIndexOf('/') + 1))?.[1])

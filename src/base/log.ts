@@ -88,6 +88,11 @@ function redactChildren(log: Logger): Logger {
   return log
 }
 
+/** Has a logger write what is of this level or above from now on. */
+export function setLevel(log: Logger, level: LogLevel): void {
+  log.level = pinoLevel(level)
+}
+
 /** The level of the same strictness that pino has. */
 function pinoLevel(level: LogLevel): string {
   if (level === 'panic') return 'fatal'

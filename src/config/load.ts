@@ -8,6 +8,7 @@ import { type FoundFile, findFiles, type ReadFile, readTextFile } from './files.
 import { layOverrides, layVariables, type Overrides } from './overlay.ts'
 import { parseDraft } from './parse.ts'
 import { type PluginsConfig, pluginsSchema, settledPlugins } from './plugin-schema.ts'
+import { checkPolicies } from './policies.ts'
 import { Problems } from './problem.ts'
 import { type Config, globalSchema } from './schema.ts'
 import { keysOf } from './shape.ts'
@@ -100,6 +101,7 @@ export function settle(
   checkPluginNames(plugins, problems)
   const config = parseDraft(global, globalSchema, PLUGINS_KEYS, problems)
   const parsed = parseDraft(plugins, pluginsSchema, GLOBAL_KEYS, problems)
+  notices.push(...checkPolicies(plugins, problems))
   const ignored = layers.flatMap(({ draft, schema }) => checkSupport(draft, schema, problems))
   if (ignored.length > 0) notices.push(`accepted, not acted on yet: ${ignored.join(', ')}`)
   if (config === undefined || parsed === undefined || problems.any()) throw problems.error()

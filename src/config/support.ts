@@ -33,6 +33,8 @@ export const ACTED_ON: Readonly<Record<string, 'any' | readonly string[]>> = {
   'servers.*.sessionsMax': 'any',
   'servers.*.idleTimeout': 'any',
   'servers.*.loginTimeout': 'any',
+  'servers.*.enableTicker': 'any',
+  'servers.*.tickInterval': 'any',
   'servers.*.loadBalancer.strategy': ['ROUND_ROBIN', 'RANDOM'],
   'servers.*.messageBytesMax': 'any',
   'servers.*.bufferedBytesMax': 'any',
@@ -41,6 +43,14 @@ export const ACTED_ON: Readonly<Record<string, 'any' | readonly string[]>> = {
   startTimeout: 'any',
   enableMetricsMerger: 'any',
   metricsMergerPeriod: 'any',
+  healthCheckPeriod: 'any',
+  reloadOnCrash: 'any',
+  compatibilityPolicy: 'any',
+  defaultPolicy: 'any',
+  // Which expressions are, is checked where they are read.
+  'policies.*.name': 'any',
+  'policies.*.policy': 'any',
+  'policies.*.metadata': 'any',
   observersQueuedMax: 'any',
   resultBytesMax: 'any',
   'plugins.*.name': 'any',
@@ -58,6 +68,20 @@ export const ACTED_ON: Readonly<Record<string, 'any' | readonly string[]>> = {
   'plugins.*.onFailure': 'any',
   'plugins.*.timeout': 'any',
   'plugins.*.startTimeout': 'any',
+  'plugins.*.limits.callDeadline': 'any',
+  'plugins.*.limits.startDeadline': 'any',
+  'plugins.*.limits.cpuShareMax': 'any',
+  'plugins.*.limits.memoryBytesMax': 'any',
+  'plugins.*.limits.tableElementsMax': 'any',
+  'plugins.*.limits.moduleBytesMax': 'any',
+  'plugins.*.limits.outputBytesMax': 'any',
+  'plugins.*.limits.logBytesMax': 'any',
+  'plugins.*.limits.logLinesMax': 'any',
+  'plugins.*.limits.sessionBytesMax': 'any',
+  'plugins.*.limits.kvBytesMax': 'any',
+  'plugins.*.limits.variablesBytesMax': 'any',
+  'plugins.*.limits.metricSeriesMax': 'any',
+  'plugins.*.limits.signalsMax': 'any',
 }
 
 /** Values that would make a promise which is not kept yet; `*` as above. */
@@ -70,7 +94,6 @@ export const REFUSED: Readonly<
     values: ['require', 'verify-ca', 'verify-full'],
     what: 'TLS to the database',
   },
-  defaultPolicy: { values: ['terminate'], what: 'a policy' },
 }
 
 /** Keys of older plugins files that mean nothing any more. */
@@ -159,7 +182,7 @@ function headOf(root: z.core.$ZodType, path: Path): Path {
 
 function isOne(schema: z.core.$ZodType, [top, ...rest]: Path): boolean {
   if (rest.length === 0 && top !== undefined && WHOLE.includes(top)) return true
-  return isOptional(schema) || (isSections(schema) && top !== 'plugins')
+  return isOptional(schema) || (isSections(schema) && top !== 'plugins' && top !== 'policies')
 }
 
 /** Refuses what must not be ignored, and returns one notice that names what is. */

@@ -3,6 +3,8 @@ import type { SettingsStep } from './step.ts'
 
 export interface SettingsAccount {
   failed(plugin: string, cause: string): void
+  /** Why these changes cannot be used, or null; left out: any will do. */
+  flaw?(changes: Readonly<Record<string, unknown>>): string | null
 }
 
 export type SettingsOutcome =
@@ -19,12 +21,14 @@ export async function runSettings(
   let changes: Readonly<Record<string, unknown>> = {}
   for (const step of steps) {
     const verdict = await step.decide({ ...params, ...changes })
-    if (verdict.kind === 'merge') changes = { ...changes, ...verdict.changes }
-    if (verdict.kind !== 'failure') continue
-    account.failed(step.plugin, verdict.cause)
-    if (step.onFailure === 'closed') {
-      return { kind: 'refused', plugin: step.plugin, cause: verdict.cause }
-    }
+    if (verdict.kind === 'continue') continue
+    const all = verdict.kind === 'merge' ? { ...changes, ...verdict.changes } : changes
+    const cause = verdict.kind === 'failure' ? verdict.cause : (account.flaw?.(all) ?? null)
+    if (cause !== null) {
+      account.failed(step.plugin, cause)
+      if (step.onFailure === 'closed') return { kind: 'refused', plugin: step.plugin, cause }
+    } else changes = all
+    if (verdict.kind === 'merge' && verdict.isLast === true) break
   }
   return { kind: 'settled', changes }
 }

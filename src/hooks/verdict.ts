@@ -46,11 +46,13 @@ export type FromClientVerdict = Continue | Replace | Respond | Deny | Route | Cl
 export type FromServerVerdict = Continue | Replace | Deny | Close | Failure
 export type TrafficVerdict = FromClientVerdict
 export type OpeningVerdict = Continue | Deny | Route | Close | Failure
-/** `merge` gives the dotted keys to change (onRun: `address`). */
-export type SettingsVerdict =
-  | Continue
-  | { readonly kind: 'merge'; readonly changes: Readonly<Record<string, unknown>> }
-  | Failure
+/** Gives the dotted keys to change (onRun: `address`); behind a last one nobody is asked. */
+export interface Merge {
+  readonly kind: 'merge'
+  readonly changes: Readonly<Record<string, unknown>>
+  readonly isLast?: boolean
+}
+export type SettingsVerdict = Continue | Merge | Failure
 
 /** The verdict nearly every call ends with; shared, so that it allocates nothing. */
 export const CONTINUE: Continue = { kind: 'continue' }

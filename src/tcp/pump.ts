@@ -130,6 +130,7 @@ export class Pump implements Sink {
     if ((this.#stops & (WAITING | NOT_STARTED | ANSWERING)) !== 0 || this.#working) {
       this.#backlog.push(chunk)
       if ((this.#stops & NOT_STARTED) !== 0) this.#takeEarly(chunk.length)
+      else if (this.busy) this.#pause()
       return
     }
     this.#flow.push(chunk)
@@ -204,6 +205,7 @@ export class Pump implements Sink {
       return this.#work()
     }
     if (this.#flow.full) this.#set(OWED)
+    else if (this.#paused) this.#clear(0)
     this.#owner.progressed()
     if (this.#flowEnded && !this.over) this.#finish()
   }
@@ -259,8 +261,9 @@ export class Pump implements Sink {
     if (!this.#outlet!.write(bytes)) this.#set(OUTLET_FULL)
   }
 
+  /** The source is paused only if more comes meanwhile: pausing costs several system calls. */
   #waitFor(waiting: Promise<unknown>): void {
-    this.#set(WAITING)
+    this.#stops |= WAITING
     waiting.then(
       () => {
         this.#clear(WAITING)
@@ -345,7 +348,7 @@ export class Pump implements Sink {
 
   #clear(reason: number): void {
     this.#stops &= ~reason
-    if (this.#stops !== 0 || !this.#paused || this.over) return
+    if (this.#stops !== 0 || !this.#paused || this.over || this.#backlog.length > 0) return
     this.#paused = false
     this.#source?.resume()
   }

@@ -189,6 +189,7 @@ export class Session implements PumpOwner, SessionFacts {
     if (this.#upstream.keepAliveMs !== null) server.setKeepAlive(true, this.#upstream.keepAliveMs)
     this.#server = server
     this.#serverPair = null
+    this.#around.serverConnected?.(this.#upstream, this.server)
     this.#toClient.readFrom(server)
     if (this.#serverOutlet.attach(server)) this.#toServer.drained()
   }

@@ -3,7 +3,7 @@ import type { SocketHandler } from 'bun'
 import type { Logger } from 'pino'
 import type { Address } from '../base/address.ts'
 import type { ObserverDesk } from '../hooks/observers.ts'
-import type { SessionFacts } from '../hooks/step.ts'
+import type { AddressPair, SessionFacts } from '../hooks/step.ts'
 import type { OpeningVerdict } from '../hooks/verdict.ts'
 import type { FlowLimits, Protocol, Wanted } from '../protocols/protocol.ts'
 import type { Balancer } from '../upstream/balancer.ts'
@@ -36,6 +36,8 @@ export interface ListenerOptions {
   stepFailed(plugin: string, hook: DirectionHooks['decides'], cause: string): void
   denied(hook: DirectionHooks['decides']): void
   upstreamFailed(upstream: Upstream, cause: string): void
+  /** Told of every connection to a database; null where nobody wants to know. */
+  readonly serverConnected: ((upstream: Upstream, server: AddressPair) => void) | null
 }
 
 /** What a session is given by its listener. */

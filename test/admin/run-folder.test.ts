@@ -12,6 +12,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { isFolderLocked, lockFolder } from '../../src/admin/folder-lock.ts'
 import { findInstances, openRunFolder } from '../../src/admin/run-folder.ts'
 import { GatewayError } from '../../src/base/errors.ts'
 
@@ -113,12 +114,48 @@ test('folders of killed gateways are told to the reaper, then removed; others st
   mkdirSync(foreign)
   const reaped: string[] = []
   const folder = openRunFolder(environment(), {
-    reap: (path) => reaped.push(`${path} ${readdirSync(path).length}`),
+    reap: (path) => reaped.push(`${path} ${readdirSync(path).length}`) > 0,
   })
   expect(reaped.toSorted()).toEqual([`${dead} 2`, `${recycled} 1`].toSorted())
   expect(existsSync(dead)).toBe(false)
   expect(existsSync(starting)).toBe(true)
   expect(existsSync(foreign)).toBe(true)
+  folder.close()
+})
+
+test('a folder of which the reaper could not end everything stays for the next start', () => {
+  const dead = leaveDead(join(home, 'postern'), '999999999')
+  const folder = openRunFolder(environment(), { reap: () => false })
+  expect(existsSync(dead)).toBe(true)
+  folder.close()
+  openRunFolder(environment(), { reap: () => true }).close()
+  expect(existsSync(dead)).toBe(false)
+})
+
+test('a folder that is locked is in use, whatever its process seems to be', () => {
+  const foreign = leaveDead(join(home, 'postern'), '999999999')
+  const unlock = lockFolder(foreign)
+  openRunFolder(environment()).close()
+  expect(existsSync(foreign)).toBe(true)
+  unlock()
+  openRunFolder(environment()).close()
+  expect(existsSync(foreign)).toBe(false)
+})
+
+test('the folder of an instance is locked as long as it is there', () => {
+  const folder = openRunFolder(environment())
+  expect(isFolderLocked(folder.path)).toBe(true)
+  folder.close()
+  expect(isFolderLocked(folder.path)).toBe(false)
+})
+
+test('a process is noted in the folder of the instance, and the note goes with it', () => {
+  const folder = openRunFolder(environment())
+  const note = folder.note(process.pid, (sentence) => expect(sentence).toBe(''))
+  const path = join(folder.path, 'processes', `${process.pid}.json`)
+  expect(existsSync(path)).toBe(true)
+  note.ended()
+  expect(existsSync(path)).toBe(false)
   folder.close()
 })
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { GatewayError } from '../../src/base/errors.ts'
-import { createLog, type LogOptions } from '../../src/base/log.ts'
+import { createLog, type LogOptions, setLevel } from '../../src/base/log.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'log-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -148,4 +148,19 @@ test('the console is coloured on a terminal, unless noColor or NO_COLOR is set',
   expect(await onTerminal({})).toContain('\u001b[32mINF\u001b[0m hello')
   expect(await onTerminal({ noColor: true })).toContain('INF hello')
   expect(await onTerminal({}, { NO_COLOR: '1' })).toContain('INF hello')
+})
+
+test('the level can be set later, for what is written from then on', async () => {
+  const records = await recordsOf('later', { level: 'info' }, (log) => {
+    log.debug('one')
+    setLevel(log, 'debug')
+    log.debug('two')
+    setLevel(log, 'panic')
+    log.error('three')
+    setLevel(log, 'disabled')
+    log.fatal('four')
+    setLevel(log, 'info')
+    log.info('five')
+  })
+  expect(records.map(({ message }) => message)).toEqual(['two', 'five'])
 })

@@ -1,4 +1,4 @@
-import { expect, test } from 'bun:test'
+import { describe, expect, test } from 'bun:test'
 import { runSettings } from '../../src/hooks/settings.ts'
 import type { OnFailure, SettingsStep } from '../../src/hooks/step.ts'
 import type { SettingsVerdict } from '../../src/hooks/verdict.ts'
@@ -69,4 +69,40 @@ test('a step that fails closed refuses all, by name, and later ones are not aske
   )
   expect(outcome).toEqual({ kind: 'refused', plugin: 'two', cause: 'it fell' })
   expect(failed).toEqual(['two'])
+})
+
+test('behind a last one nobody is asked, and what it changed counts', async () => {
+  const changes = { b: 3 }
+  const { outcome } = await run(
+    stepOf('one', () => ({ kind: 'merge', changes, isLast: true })),
+    stepOf('two', () => merge({ b: 4 })),
+  )
+  expect(outcome).toEqual({ kind: 'settled', changes })
+})
+
+describe('changes that cannot be used', () => {
+  const account = (failed: string[]) => ({
+    failed: (plugin: string, cause: string) => failed.push(`${plugin}: ${cause}`),
+    flaw: ({ b }: Params) => (b === 0 ? 'b must not be 0' : null),
+  })
+  const zero = (onFailure: OnFailure) => stepOf('zero', () => merge({ b: 0, c: 1 }), onFailure)
+
+  test('are a failure of their step, and the next gets what that one got', async () => {
+    const failed: string[] = []
+    const seen: Params[] = []
+    const noting = stepOf('noting', (params) => {
+      seen.push(params)
+      return merge({ d: 1 })
+    })
+    const steps = [stepOf('one', () => merge({ a: 2 })), zero('open'), noting]
+    const outcome = await runSettings(steps, { a: 1, b: 2 }, account(failed))
+    expect(outcome).toEqual({ kind: 'settled', changes: { a: 2, d: 1 } })
+    expect(seen).toEqual([{ a: 2, b: 2 }])
+    expect(failed).toEqual(['zero: b must not be 0'])
+  })
+
+  test('refuse the start where the step is closed to failure', async () => {
+    const outcome = await runSettings([zero('closed')], {}, account([]))
+    expect(outcome).toEqual({ kind: 'refused', plugin: 'zero', cause: 'b must not be 0' })
+  })
 })

@@ -106,6 +106,7 @@ export function startService(options: ServiceOptions): Service {
     stepFailed: (_plugin, hook, cause) => failures.push(`${hook}: ${cause}`),
     denied: (hook) => denials.push(hook),
     upstreamFailed: ({ block }, cause) => unreached.push(`${block}: ${cause}`),
+    serverConnected: null,
   })
   listener.start()
   const port = Number(listener.address.split(':').at(-1))

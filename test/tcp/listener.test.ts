@@ -75,6 +75,7 @@ describe('an address', () => {
       stepFailed: () => {},
       denied: () => {},
       upstreamFailed: () => {},
+      serverConnected: null,
     })
   }
 
