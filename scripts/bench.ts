@@ -78,12 +78,25 @@ async function runMemory(server: PostgresServer, options: BenchOptions): Promise
   return isMet
 }
 
+async function runHooks({ json }: BenchOptions): Promise<boolean> {
+  // Loaded where it is needed: it builds modules before it begins.
+  const { measureHooks } = await import('../test/bench/hooks.ts')
+  return await measureHooks({ json, say })
+}
+
+async function runGrpc(options: BenchOptions): Promise<boolean> {
+  const { measureGrpc } = await import('../test/bench/grpc.ts')
+  return await measureGrpc({ ...options, say })
+}
+
 async function main(): Promise<number> {
   const options = readOptions(process.argv.slice(2))
   if (options.part === 'help') {
     say(HELP)
     return 0
   }
+  if (options.part === 'hooks') return (await runHooks(options)) ? 0 : 1
+  if (options.part === 'grpc') return (await runGrpc(options)) ? 0 : 1
   await using server = await startPostgres({ settings: { autovacuum: 'off' } })
   if (options.part === 'memory') return (await runMemory(server, options)) ? 0 : 1
   if (options.part === 'start') return (await runStart(server)) ? 0 : 1

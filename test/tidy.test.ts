@@ -28,6 +28,8 @@ const PROVED_ELSEWHERE: Readonly<Record<string, string>> = {
   'src/cli/run.ts': 'test/e2e/cli.test.ts',
   'src/gateway.ts': 'test/e2e/traffic.test.ts',
   'src/generation.ts': 'test/e2e/plugins.test.ts',
+  'src/metrics/plugin-families.ts': 'test/metrics/families.test.ts',
+  'src/plugins/wasm/prepare-thread.ts': 'test/plugins/wasm/prepare.test.ts',
 }
 
 const EXEMPT_FROM_PROCESS_EXIT: Exemptions = {
@@ -35,7 +37,7 @@ const EXEMPT_FROM_PROCESS_EXIT: Exemptions = {
 }
 
 /** Programs of their own, which are compiled or started apart from the gateway. */
-const PROGRAMS = ['test/fixtures/']
+const PROGRAMS = ['test/fixtures/', 'examples/']
 
 const isGenerated = (path: string): boolean => /(\.gen|_pb)\.ts$/.test(path)
 

@@ -16,10 +16,13 @@ export const HELP = `npm run bench -- [options]
       --start          only: time from start to listening
       --memory         only: peak memory beside a slow reader (17 minutes)
       --memory-mb N    size of that reader's result (1000), read at 1 MB/s
+      --hooks          only: calls, deadlines and loads of WASM plugins (4 minutes)
+      --grpc           only: calls of a Go plugin, and statements through one (7 minutes)
+      --json           with --hooks or --grpc: one object a figure
 `
 
 export interface BenchOptions {
-  readonly part: 'comparison' | 'start' | 'memory' | 'help'
+  readonly part: 'comparison' | 'start' | 'memory' | 'hooks' | 'grpc' | 'help'
   readonly seconds: number
   readonly rounds: number
   readonly clients: readonly number[]
@@ -28,6 +31,7 @@ export interface BenchOptions {
   readonly copyMegabytes: number
   readonly plugin: string
   readonly memoryMegabytes: number
+  readonly json: boolean
 }
 
 const flag = { type: 'boolean', default: false } as const
@@ -48,6 +52,9 @@ export function readOptions(argv: readonly string[]): BenchOptions {
       start: flag,
       memory: flag,
       'memory-mb': { ...text, default: '1000' },
+      hooks: flag,
+      grpc: flag,
+      json: flag,
       help: { ...flag, short: 'h' },
     },
   })
@@ -61,6 +68,7 @@ export function readOptions(argv: readonly string[]): BenchOptions {
     copyMegabytes: positive('--copy-mb', values['copy-mb']),
     plugin: resolve(values.plugin),
     memoryMegabytes: positive('--memory-mb', values['memory-mb']),
+    json: values.json,
   }
 }
 
@@ -68,10 +76,14 @@ interface Parts {
   readonly help: boolean
   readonly memory: boolean
   readonly start: boolean
+  readonly hooks: boolean
+  readonly grpc: boolean
 }
 
-function partOf({ help, memory, start }: Parts): BenchOptions['part'] {
+function partOf({ help, memory, start, hooks, grpc }: Parts): BenchOptions['part'] {
   if (help) return 'help'
+  if (hooks) return 'hooks'
+  if (grpc) return 'grpc'
   if (memory) return 'memory'
   return start ? 'start' : 'comparison'
 }
