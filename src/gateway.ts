@@ -8,6 +8,7 @@ import type { StatusReport } from './admin/report.ts'
 import { openRunFolder, type RunFolder } from './admin/run-folder.ts'
 import { commit, version } from './base/build.ts'
 import { createLog, setLevel } from './base/log.ts'
+import { settlesIn } from './base/settles.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { buildGeneration, type Generation } from './generation.ts'
 import { startTicker } from './hooks/ticker.ts'
@@ -25,6 +26,9 @@ export interface GatewayOptions {
   readonly dev: boolean
   readonly env: Readonly<Record<string, string | undefined>>
 }
+
+/** How long a stop waits for plugins to be told: once of the signal, once of the end. */
+const TOLD_WITHIN_MS = 5000
 
 type State = 'starting' | 'ready' | 'draining'
 
@@ -229,14 +233,10 @@ export class Gateway {
     const generation = this.#generation
     if (generation !== null) {
       for (const stop of this.#tickers) stop()
-      await generation.desk.tell('onSignal', { signal })
+      await this.#told(generation.desk.tell('onSignal', { signal }), 'the signal')
       const { drainTimeout } = generation.config
       await Promise.all(generation.services.map(({ listener }) => listener.drain(drainTimeout)))
-      // Of the ends of sessions plugins are told behind what was said before.
-      await generation.desk.quiet()
-      for (const { listener } of generation.services) {
-        await generation.desk.tell('onShutdown', { connections: listener.sessions })
-      }
+      await this.#told(tellEnd(generation), 'the end of the sessions')
     }
     await this.#scrapes?.stop()
     await this.#http?.stop()
@@ -244,6 +244,20 @@ export class Gateway {
     await this.#control?.stop()
     this.#runFolder?.close()
     await new Promise<void>((resolve) => this.log.flush(() => resolve()))
+  }
+
+  /** Waits until plugins were told; one that hangs must not keep the gateway from stopping. */
+  async #told(telling: Promise<void>, what: string): Promise<void> {
+    if (await settlesIn(TOLD_WITHIN_MS, telling)) return
+    this.log.warn({}, `a plugin was not told of ${what} within ${TOLD_WITHIN_MS} ms; stopping on`)
+  }
+}
+
+/** Of the ends of sessions plugins are told behind what was said before. */
+async function tellEnd({ desk, services }: Generation): Promise<void> {
+  await desk.quiet()
+  for (const { listener } of services) {
+    await desk.tell('onShutdown', { connections: listener.sessions })
   }
 }
 

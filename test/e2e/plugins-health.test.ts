@@ -46,6 +46,17 @@ async function took(work: Promise<unknown>): Promise<number> {
 }
 
 describe('a plugin that is stopped (SIGSTOP)', () => {
+  test('and observes the stop does not keep the gateway from stopping', async () => {
+    // onSignal and onShutdown, besides the queries that it decides about.
+    const plugins = [scripted({ HOOKS: '7,16,20' }, { timeout: '1m' })]
+    const file = { reloadOnCrash: false, healthCheckPeriod: '1h' }
+    await using gateway = await startWith(postgres, { plugins, file })
+    await stop(gateway, 'scripted')
+    const stoppedMs = await took(gateway.stop().then((end) => expect(end.status).toBe(0)))
+    expect(stoppedMs).toBeLessThan(25_000)
+    expect(gateway.log()).toContain('was not told of the signal within')
+  }, 60_000)
+
   test('delays each session once, by its timeout and a ping, and then nobody', async () => {
     const [timeoutMs, pingMs] = [1000, 1000]
     const plugins = [scripted({}, { timeout: `${timeoutMs}ms` }), entryOf('verdicts.wasm')]

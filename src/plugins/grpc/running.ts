@@ -7,6 +7,7 @@ import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { GatewayError, sentenceOf } from '../../base/errors.ts'
+import { settlesIn } from '../../base/settles.ts'
 import type { PluginSpec, PluginSurroundings } from '../plugin.ts'
 import { type Identity, makeIdentity } from './cert.ts'
 import { connect, type PluginClient } from './client.ts'
@@ -189,19 +190,6 @@ function readResult(method: string, bytes: Uint8Array): Struct {
     const problem = `the result of ${method} is ${sentenceOf(thrown)}; the plugin must be mended`
     throw new GatewayError('PLUGIN_CALL', problem)
   }
-}
-
-/** True if the promise settles in time. */
-async function settlesIn(timeoutMs: number, promise: Promise<unknown>): Promise<boolean> {
-  const timeout = Promise.withResolvers<boolean>()
-  const timer = setTimeout(() => timeout.resolve(false), timeoutMs)
-  const settled = promise.then(
-    () => true,
-    () => true,
-  )
-  const inTime = await Promise.race([settled, timeout.promise])
-  clearTimeout(timer)
-  return inTime
 }
 
 /** The log's side of a process's pipes. */
