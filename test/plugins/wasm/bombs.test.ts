@@ -175,7 +175,8 @@ async function explode([name, imported, type, turn]: Bomb) {
   const { surroundings } = makeScene()
   const log = pino({ level: 'info' }, { write: () => undefined })
   // The deadline is what is tested here, and how it is found: not how fast this machine is.
-  const limits = { ...DEFAULT_LIMITS, cpuShareMax: 100, callDeadlineMs: 60 }
+  const budgets = { kvBytesMax: 1024 * 1024, cpuShareMax: 100 }
+  const limits = { ...DEFAULT_LIMITS, ...budgets, callDeadlineMs: 60 }
   const spec = makeSpec(await fileOf(assemble(text)), { limits, config: { k: 'x'.repeat(1e6) } })
   const plugin = createWasmPlugin(spec, { ...surroundings, log, meter })
   stops.push(() => plugin.stop())
