@@ -1,5 +1,7 @@
 /** What an operator may bound of a WASM plugin, entry by entry, and how often a bound was hit. */
 
+import { NamedCounts } from '../metrics/named-counts.ts'
+
 const KIB = 1024
 const MIB = 1024 * KIB
 
@@ -74,21 +76,9 @@ export const LIMIT_NAMES = [
 export type LimitName = (typeof LIMIT_NAMES)[number]
 
 /** How often one plugin hit each of its limits, over all its instances. */
-export class LimitHits {
-  readonly #counts = new Map<LimitName, number>(LIMIT_NAMES.map((name) => [name, 0]))
+export type LimitHits = NamedCounts<LimitName>
 
-  /** Notes that a limit was hit once. */
-  add(name: LimitName): void {
-    this.#counts.set(name, this.of(name) + 1)
-  }
-
-  /** How often a limit was hit. */
-  of(name: LimitName): number {
-    return this.#counts.get(name) ?? 0
-  }
-
-  /** Every limit with its count, also those never hit. */
-  entries(): Iterable<readonly [LimitName, number]> {
-    return this.#counts.entries()
-  }
+/** None yet. */
+export function noLimitHits(): LimitHits {
+  return new NamedCounts(LIMIT_NAMES)
 }

@@ -1,7 +1,7 @@
 /** The limits of a plugin: their defaults, and the counting of hits. */
 import { expect, test } from 'bun:test'
 import { pluginsSchema, settledPlugins } from '../../src/config/plugin-schema.ts'
-import { DEFAULT_LIMITS, LIMIT_NAMES, LimitHits } from '../../src/plugins/limits.ts'
+import { DEFAULT_LIMITS, LIMIT_NAMES, noLimitHits } from '../../src/plugins/limits.ts'
 import { specOf } from '../../src/plugins/spec.ts'
 
 test('the defaults are those of the schema', () => {
@@ -17,7 +17,7 @@ test('every limit of an entry is counted by its key', () => {
 })
 
 test('hits are counted by limit, and those never hit are zero', () => {
-  const hits = new LimitHits()
+  const hits = noLimitHits()
   hits.add('signalsMax')
   hits.add('signalsMax')
   hits.add('callDeadline')

@@ -1,12 +1,12 @@
 /** What stays of a WASM plugin while its instances come and go. */
 import type { Logger } from 'pino'
 import type { PluginMetrics } from '../../metrics/meter.ts'
-import { LimitHits, type PluginLimits } from '../limits.ts'
+import { type LimitHits, noLimitHits, type PluginLimits } from '../limits.ts'
 import { type Consumption, noConsumption } from './deadline.ts'
 import { Journal } from './journal.ts'
 import { VARIABLES_MAX } from './limits.ts'
 import { PluginStore } from './store.ts'
-import { TrapCounts } from './trap.ts'
+import { noTraps, type TrapCounts } from './trap.ts'
 
 export interface Belongings {
   /** The plugin's name; "" until its manifest was read. */
@@ -32,12 +32,12 @@ export interface Belongings {
 
 /** Those of a plugin that has not started; `name` is "" where the manifest is to give it. */
 export function makeBelongings(name: string, log: Logger, limits: PluginLimits): Belongings {
-  const hits = new LimitHits()
+  const hits = noLimitHits()
   return {
     name,
     limits,
     hits,
-    traps: new TrapCounts(),
+    traps: noTraps(),
     consumption: noConsumption(),
     journal: new Journal(log, { limits, hits }),
     store: null,

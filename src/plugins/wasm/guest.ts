@@ -7,6 +7,7 @@ import type { Belongings } from './belongings.ts'
 import { Deadline } from './deadline.ts'
 import { type Exports, type Imports, instantiate } from './extism.ts'
 import { Host, type HostFunction, posternImports, timed } from './host.ts'
+import { PAGE_BYTES } from './limits.ts'
 import { GuestMemory } from './memory.ts'
 import { INITIALIZE, METER_MODULE, WASI_MODULE } from './meter.ts'
 import { PdkCall } from './pdk.ts'
@@ -24,7 +25,6 @@ interface Entry {
 }
 
 const NOTHING = new Uint8Array(0)
-const PAGE_BYTES = 65_536
 /** AssemblyScript keeps the length of a text, in bytes, in the four before it. */
 const TEXT_HEADER_BYTES = 4
 const ABORT_TEXT_BYTES_MAX = 2048

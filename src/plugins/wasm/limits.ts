@@ -59,3 +59,6 @@ export const MODULE_ELEMENTS_MAX = 1_000_000
 export const FUNCTION_BYTES_MAX = 1 * MIB
 /** The same with its checks of time; the engine takes 7,654,321. */
 export const FUNCTION_METERED_BYTES_MAX = 7_000_000
+
+/** A page of memory, in bytes, as WebAssembly has it. */
+export const PAGE_BYTES = 65_536

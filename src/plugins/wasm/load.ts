@@ -5,13 +5,12 @@
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { GatewayError, sentenceOf } from '../../base/errors.ts'
-import { LimitHits } from '../limits.ts'
+import { type LimitHits, noLimitHits } from '../limits.ts'
 import type { PluginSpec, PluginSurroundings } from '../plugin.ts'
 import { checkAbi, type GuestShape } from './abi.ts'
+import { PAGE_BYTES } from './limits.ts'
 import { ASIDE_BYTES, type Order, type Prepared, prepare, prepareAside } from './prepare.ts'
 import { WASI_NAMES } from './wasi.ts'
-
-const PAGE_BYTES = 65_536
 
 /** A module that may be made into instances. */
 export interface Loaded {
@@ -121,7 +120,7 @@ async function prepared(
 export async function loadModule(
   spec: PluginSpec,
   surroundings: PluginSurroundings,
-  hits = new LimitHits(),
+  hits = noLimitHits(),
 ): Promise<Loaded> {
   const outcome = await prepared(spec, await readBytes(spec, hits), surroundings)
   const { checksum } = outcome

@@ -1,4 +1,5 @@
 /** What ended a guest's call by force: one kind for each reason, whoever found it. */
+import { NamedCounts } from '../../metrics/named-counts.ts'
 import type { LimitName } from '../limits.ts'
 
 /** Every kind of trap, as logs and metrics name it. */
@@ -57,19 +58,9 @@ export function trapOf(thrown: unknown): Trap {
 }
 
 /** How often one plugin trapped, by kind, over all its instances. */
-export class TrapCounts {
-  readonly #counts = new Map<TrapKind, number>(TRAP_KINDS.map((kind) => [kind, 0]))
+export type TrapCounts = NamedCounts<TrapKind>
 
-  add(kind: TrapKind): void {
-    this.#counts.set(kind, this.of(kind) + 1)
-  }
-
-  of(kind: TrapKind): number {
-    return this.#counts.get(kind) ?? 0
-  }
-
-  /** Every kind with its count, also those that never happened. */
-  entries(): Iterable<readonly [TrapKind, number]> {
-    return this.#counts.entries()
-  }
+/** None yet. */
+export function noTraps(): TrapCounts {
+  return new NamedCounts(TRAP_KINDS)
 }

@@ -1,6 +1,6 @@
 /** When a guest's time is over, and when the machine is to blame instead. */
 import { describe, expect, test } from 'bun:test'
-import { LimitHits } from '../../../src/plugins/limits.ts'
+import { noLimitHits } from '../../../src/plugins/limits.ts'
 import { Deadline, noConsumption, THREAD_CLOCK } from '../../../src/plugins/wasm/deadline.ts'
 import { FUEL_GRANT } from '../../../src/plugins/wasm/meter.ts'
 import { Trap } from '../../../src/plugins/wasm/trap.ts'
@@ -11,7 +11,7 @@ function make(options: { processor?: boolean } = {}) {
   let processorMs = 5
   let processorReads = 0
   const consumption = noConsumption()
-  const hits = new LimitHits()
+  const hits = noLimitHits()
   const deadline = new Deadline(consumption, hits, {
     nowMs: () => nowMs,
     processorMs: () => {

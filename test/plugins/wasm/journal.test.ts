@@ -1,6 +1,6 @@
 /** What a guest may write to the log, and how much. */
 import { describe, expect, test } from 'bun:test'
-import { LimitHits } from '../../../src/plugins/limits.ts'
+import { noLimitHits } from '../../../src/plugins/limits.ts'
 import { Journal, levelOf } from '../../../src/plugins/wasm/journal.ts'
 import { LOG_LINES_FULL_MAX } from '../../../src/plugins/wasm/limits.ts'
 import { makeScene } from '../../fixtures/wasm/kit.ts'
@@ -11,7 +11,7 @@ const LIMITS = { logBytesMax: 1000, logLinesMax: 50 }
 
 function journal(level = 'trace', now = () => 0) {
   const scene = makeScene({ level })
-  const hits = new LimitHits()
+  const hits = noLimitHits()
   const own = new Journal(scene.surroundings.log, { limits: LIMITS, hits }, now)
   return { journal: own, lines: scene.lines, hits }
 }

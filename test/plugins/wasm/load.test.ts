@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import pino from 'pino'
 import { GatewayError } from '../../../src/base/errors.ts'
-import { DEFAULT_LIMITS, LimitHits } from '../../../src/plugins/limits.ts'
+import { DEFAULT_LIMITS, noLimitHits } from '../../../src/plugins/limits.ts'
 import type { PluginSpec } from '../../../src/plugins/plugin.ts'
 import { loadModule } from '../../../src/plugins/wasm/load.ts'
 import {
@@ -165,7 +165,7 @@ test('what is no regular file is refused, and not waited for', async () => {
 
 test('a file over the limit of its entry is refused with the cure, and counted', async () => {
   const path = modulePath('audit')
-  const hits = new LimitHits()
+  const hits = noLimitHits()
   const limits = { ...DEFAULT_LIMITS, moduleBytesMax: readBytes(path).length - 1 }
   const loading = loadModule(makeSpec(path, { limits }), makeScene().surroundings, hits)
   await expect(loading).rejects.toThrow('raise moduleBytesMax')

@@ -1,12 +1,6 @@
 /** That every way to die is called by its name, in the engine's words of today. */
 import { describe, expect, test } from 'bun:test'
-import {
-  TRAP_KINDS,
-  Trap,
-  TrapCounts,
-  type TrapKind,
-  trapOf,
-} from '../../../src/plugins/wasm/trap.ts'
+import { noTraps, TRAP_KINDS, Trap, type TrapKind, trapOf } from '../../../src/plugins/wasm/trap.ts'
 import { assemble } from '../../fixtures/wasm/kit.ts'
 
 const INDIRECT = '(type $t (func (result i32))) (table $a 2 funcref)'
@@ -85,7 +79,7 @@ describe('a trap', () => {
 })
 
 test('traps are counted by kind, and those that never happened are zero', () => {
-  const counts = new TrapCounts()
+  const counts = noTraps()
   counts.add('stack')
   counts.add('stack')
   expect(counts.of('stack')).toBe(2)
