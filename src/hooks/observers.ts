@@ -160,6 +160,14 @@ export class ObserverLine {
     this.#queue(step, hook, event, size)
   }
 
+  /** What a plugin is told from now on comes behind what it is being shown otherwise. */
+  after(plugin: string, shown: Promise<unknown>): void {
+    const before = this.#tails.get(plugin)
+    const tail: Promise<void> = Promise.all([before, shown]).then(() => this.#release(plugin, tail))
+    this.#tails.set(plugin, tail)
+    this.#desk.track(tail)
+  }
+
   /** Resolves when every plugin that also decides was told what has happened so far. */
   settled(): Promise<unknown> | null {
     const tails = [...this.#tails].filter(([plugin]) => this.#desk.decides(plugin))
@@ -186,9 +194,13 @@ export class ObserverLine {
     const tail = told.then((well) => {
       if (!well) this.#desk.failed(plugin, hook)
       leave?.()
-      if (this.#tails.get(plugin) === tail) this.#tails.delete(plugin)
+      this.#release(plugin, tail)
     })
     this.#tails.set(plugin, tail)
     this.#desk.track(tail)
+  }
+
+  #release(plugin: string, tail: Promise<void>): void {
+    if (this.#tails.get(plugin) === tail) this.#tails.delete(plugin)
   }
 }

@@ -285,18 +285,30 @@ export class Pump implements Sink {
     const done = this.#onEnd
     this.#onEnd = null
     if (done === null) return
-    void this.#show(EMPTY)
+    this.#showEnd()
     done()
+  }
+
+  /** A plugin hears of the end of the session only when it has been shown that of the client. */
+  #showEnd(): void {
+    for (const { plugin, shown } of this.#shown(EMPTY)) {
+      if (shown instanceof Promise) this.#owner.line?.after(plugin, shown)
+    }
   }
 
   /** Shows bytes to the steps that see edges; what they answer is ignored. */
   #show(bytes: Uint8Array): Promise<unknown> | null {
-    const { edges } = this.#hooks
-    if (edges.length === 0) return null
-    const shown = bytes.slice()
-    return Promise.all(
-      edges.map((step) => step.decide(this.#owner.facts, shown, { fields: null, about: null })),
-    )
+    if (this.#hooks.edges.length === 0) return null
+    return Promise.all(this.#shown(bytes).map(({ shown }) => shown))
+  }
+
+  #shown(bytes: Uint8Array) {
+    const copy = bytes.slice()
+    const nothing = { fields: null, about: null }
+    return this.#hooks.edges.map((step) => ({
+      plugin: step.plugin,
+      shown: step.decide(this.#owner.facts, copy, nothing),
+    }))
   }
 
   forward(bytes: Uint8Array): void {

@@ -95,6 +95,23 @@ describe('a session', () => {
     expect(second.told).toEqual(['{"at":1}', '{"at":2}', '{"at":3}'])
   })
 
+  test('ends for a plugin behind what it is being shown otherwise', async () => {
+    const watcher = slow('audit')
+    const { line } = bench({ onClosing: [watcher.observer], onClosed: [watcher.observer] })
+    const { promise: shown, resolve: answer } = Promise.withResolvers<void>()
+    line.after('audit', shown)
+    line.tell('onClosing', { at: 'end' })
+    line.tell('onClosed')
+    await settle()
+    expect(watcher.told).toEqual([])
+    answer()
+    await settle()
+    expect(watcher.told).toEqual(['{"at":"end"}'])
+    watcher.pending[0]!()
+    await settle()
+    expect(watcher.told).toHaveLength(2)
+  })
+
   test('gives observers of traffic a copy of the bytes and of the request', async () => {
     const seen: (Uint8Array | null)[] = []
     const observer = observerOf('audit', ({ bytes, request }) => {
