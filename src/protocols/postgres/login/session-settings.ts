@@ -1,0 +1,101 @@
+/**
+ * Gives a connection that is logged in already the settings that a client asked for in its startup
+ * packet, as the server would have given them to a connection of the client's own.
+ */
+import type { Refused } from '../../protocol.ts'
+import { splitOptions } from './startup-options.ts'
+import { isProtocolOption, type Parameter } from './startup-parameters.ts'
+
+/** Settings that one client may ask for, one a name. */
+export const SETTINGS_MAX = 200
+
+/** A name of a setting, with dots in those of extensions. */
+const NAME = /^[A-Za-z_][A-Za-z0-9_$]*(?:\.[A-Za-z_][A-Za-z0-9_$]*)*$/
+/** What is not a setting but says whom to connect to, or is looked at apart. */
+const NO_SETTINGS = ['user', 'database', 'options', 'replication']
+/** As PostgreSQL reads a boolean: any beginning that is no other's. */
+const FALSE = ['f', 'fa', 'fal', 'fals', 'false', 'n', 'no', 'of', 'off', '0']
+
+export type SettingsStep =
+  /** Send the SQL as one Query and await its reply; null: all is as the client wants it. */
+  | { readonly kind: 'settings'; readonly sql: string | null }
+  | { readonly kind: 'refused'; readonly refused: Refused }
+
+/**
+ * What to do for the parameters of a startup packet on a connection that reported `reported` by
+ * ParameterStatus. An error that the server answers is the client's to know: it refuses the login.
+ */
+export function settingsFor(
+  parameters: readonly Parameter[],
+  reported: ReadonlyMap<string, string>,
+): SettingsStep {
+  const settings = new Map<string, Parameter>()
+  // As in PostgreSQL: what stands in `options` comes first, so that a parameter of its own wins.
+  for (const [name, value] of parameters) {
+    if (name === 'replication' && !FALSE.includes(value.toLowerCase())) {
+      return refused('0A000', 'replication connections are not possible through a session pool')
+    }
+    if (name !== 'options') continue
+    const split = splitOptions(value)
+    if (split.kind === 'refused') return split
+    for (const setting of split.settings) put(settings, setting)
+  }
+  for (const setting of parameters) {
+    if (!NO_SETTINGS.includes(setting[0]) && !isProtocolOption(setting[0])) put(settings, setting)
+  }
+  if (settings.size > SETTINGS_MAX) {
+    return refused('54000', `more than ${SETTINGS_MAX} settings in the startup packet`)
+  }
+  const asReported = lowerCased(reported)
+  const calls: string[] = []
+  for (const [name, value] of settings.values()) {
+    if (!NAME.test(name)) {
+      return refused('42704', `unrecognized configuration parameter "${name}"`)
+    }
+    if (value.includes('\0')) return refused('22021', `the value of "${name}" has a zero byte`)
+    if (isSame(name.toLowerCase(), value, asReported)) continue
+    calls.push(`pg_catalog.set_config(${literal(name)}, ${literal(value)}, false)`)
+  }
+  return { kind: 'settings', sql: calls.length === 0 ? null : `SELECT ${calls.join(', ')}` }
+}
+
+/** The later of two wins; names of settings are the same in capitals. */
+function put(settings: Map<string, Parameter>, setting: Parameter): void {
+  const name = setting[0].toLowerCase()
+  settings.delete(name)
+  settings.set(name, setting)
+}
+
+function lowerCased(reported: ReadonlyMap<string, string>): Map<string, string> {
+  return new Map(Array.from(reported, ([name, value]) => [name.toLowerCase(), value]))
+}
+
+function isSame(name: string, value: string, reported: ReadonlyMap<string, string>): boolean {
+  const has = reported.get(name)
+  if (has === undefined) return false
+  return name === 'client_encoding' ? encoding(has) === encoding(value) : has === value
+}
+
+/** `utf-8`, `UTF8` and `unicode` are one encoding. */
+function encoding(name: string): string {
+  const plain = name.toLowerCase().replace(/[^a-z0-9]/g, '')
+  return plain === 'unicode' ? 'utf8' : plain
+}
+
+/**
+ * A literal that means the same whatever `standard_conforming_strings`, `backslash_quote` and the
+ * encodings are: all of it is ASCII, since in some encodings a byte of a longer character is a
+ * quote's or a backslash's, and a byte of another encoding could swallow the closing quote.
+ */
+export function literal(text: string): string {
+  const body = text.toWellFormed().replace(/['\\]|[^\x20-\x7e]/gu, (character) => {
+    if (character === "'") return "''"
+    if (character === '\\') return '\\\\'
+    return `\\U${character.codePointAt(0)!.toString(16).padStart(8, '0')}`
+  })
+  return `E'${body}'`
+}
+
+function refused(code: string, message: string): SettingsStep {
+  return { kind: 'refused', refused: { code, message } }
+}
