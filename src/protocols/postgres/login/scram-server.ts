@@ -14,7 +14,7 @@ import {
 const NONCE_BYTES = 18
 
 const CLIENT_FIRST =
-  /^(n|y|p=([A-Za-z0-9.-]+)),(a=[^,]*)?,((m=)?[^,]*,r=([\x21-\x2b\x2d-\x7e]+)(?:,[A-Za-z]=[^,]*)*)$/s
+  /^(n|y|p=([A-Za-z0-9.-]+)),(a=[^,]*)?,((m=[^,]*,)?n=[^,]*,r=([\x21-\x2b\x2d-\x7e]+)(?:,[A-Za-z]=[^,]*)*)$/s
 const CLIENT_FINAL =
   /^(c=([A-Za-z0-9+/=]+),r=([\x21-\x2b\x2d-\x7e]+)(?:,[A-Za-oq-z]=[^,]*)*),p=([A-Za-z0-9+/=]+)$/s
 
@@ -64,7 +64,6 @@ export class ScramServer {
     if (extension !== undefined) {
       return refused('0A000', 'client requires an unsupported SCRAM extension')
     }
-    if (!bare.startsWith('n=')) return malformed('its first message names no user')
     if (identity !== undefined) {
       const message = 'client uses authorization identity, but it is not supported'
       return refused('0A000', message)

@@ -30,16 +30,17 @@ export function settingsFor(
   reported: ReadonlyMap<string, string>,
 ): SettingsStep {
   const settings = new Map<string, Parameter>()
-  // As in PostgreSQL: what stands in `options` comes first, so that a parameter of its own wins.
+  let options = ''
   for (const [name, value] of parameters) {
+    if (name === 'options') options = value
     if (name === 'replication' && !FALSE.includes(value.toLowerCase())) {
       return refused('0A000', 'replication connections are not possible through a session pool')
     }
-    if (name !== 'options') continue
-    const split = splitOptions(value)
-    if (split.kind === 'refused') return split
-    for (const setting of split.settings) put(settings, setting)
   }
+  const split = splitOptions(options)
+  if (split.kind === 'refused') return split
+  // As in PostgreSQL: what stands in `options` comes first, so that a parameter of its own wins.
+  for (const setting of split.settings) put(settings, setting)
   for (const setting of parameters) {
     if (!NO_SETTINGS.includes(setting[0]) && !isProtocolOption(setting[0])) put(settings, setting)
   }
