@@ -110,7 +110,7 @@ export class ServerLogin {
   }
 
   #answered(body: Buffer): ServerLoginStep {
-    if (body.indexOf(0) !== body.length - 1) {
+    if (body.length === 0 || body.indexOf(0) !== body.length - 1) {
       return this.#refuse(
         { code: '08P01', message: 'invalid password packet size' },
         'its password message is malformed',

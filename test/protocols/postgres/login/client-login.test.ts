@@ -79,21 +79,15 @@ describe.each(METHODS)('a server that asks by %s', (method) => {
     }
   })
 
-  test.skipIf(method === 'trust')(
-    'refuses a wrong password in words (skipped: for trust)',
-    async () => {
-      using dialled = await dial({ port: server.port }, loginOf(method, 'wrong'))
-      expect(dialled.failure).toBe(`28P01: password authentication failed for user "${method}"`)
-    },
-  )
+  test('refuses a wrong password in words', async () => {
+    using dialled = await dial({ port: server.port }, loginOf(method, 'wrong'))
+    expect(dialled.failure).toBe(`28P01: password authentication failed for user "${method}"`)
+  })
 
-  test.skipIf(method === 'trust')(
-    'is not asked in vain without a password (skipped: for trust)',
-    async () => {
-      using dialled = await dial({ port: server.port }, loginOf(method, ''))
-      expect(dialled.failure).toBe('28P01: the server asks for a password, and none is set')
-    },
-  )
+  test('is not asked in vain without a password', async () => {
+    using dialled = await dial({ port: server.port }, loginOf(method, ''))
+    expect(dialled.failure).toBe('28P01: the server asks for a password, and none is set')
+  })
 })
 
 describe('a login at a real server', () => {
