@@ -55,7 +55,9 @@ export function settingsFor(
     }
     if (value.includes('\0')) return refused('22021', `the value of "${name}" has a zero byte`)
     if (isSame(name.toLowerCase(), value, asReported)) continue
-    calls.push(`pg_catalog.set_config(${literal(name)}, ${literal(value)}, false)`)
+    // Not SET, which takes 'a, b' for one name in a list of names. The value is not let out again:
+    // the encoding of the client need not have its characters, and then the statement would fail.
+    calls.push(`pg_catalog.set_config(${literal(name)}, ${literal(value)}, false) IS NULL`)
   }
   return { kind: 'settings', sql: calls.length === 0 ? null : `SELECT ${calls.join(', ')}` }
 }
