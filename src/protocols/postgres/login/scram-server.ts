@@ -13,10 +13,14 @@ import {
 
 const NONCE_BYTES = 18
 
-const CLIENT_FIRST =
-  /^(n|y|p=([A-Za-z0-9.-]+)),(a=[^,]*)?,((m=[^,]*,)?n=[^,]*,r=([\x21-\x2b\x2d-\x7e]+)(?:,[A-Za-z]=[^,]*)*)$/s
-const CLIENT_FINAL =
-  /^(c=([A-Za-z0-9+/=]+),r=([\x21-\x2b\x2d-\x7e]+)(?:,[A-Za-oq-z]=[^,]*)*),p=([A-Za-z0-9+/=]+)$/s
+/** Printable ASCII without the comma. */
+const NONCE = String.raw`[\x21-\x2b\x2d-\x7e]+`
+const CLIENT_FIRST = new RegExp(
+  `^(n|y|p=([A-Za-z0-9.-]+)),(a=[^,]*)?,((m=[^,]*,)?n=[^,]*,r=(${NONCE})(?:,[A-Za-z]=[^,]*)*)$`,
+)
+const CLIENT_FINAL = new RegExp(
+  `^(c=([A-Za-z0-9+/=]+),r=(${NONCE})(?:,[A-Za-oq-z]=[^,]*)*),p=([A-Za-z0-9+/=]+)$`,
+)
 
 /** What follows from words of the client. `wrong`: all is well but the proof. */
 export type ScramStep =
@@ -70,8 +74,8 @@ export class ScramServer {
     }
     const flaw = this.#bindingFlaw(mechanism, flag, type)
     if (flaw !== null) return flaw
-    const data = mechanism === SCRAM_PLUS ? (this.#binding ?? new Uint8Array(0)) : new Uint8Array(0)
-    this.#bound = Buffer.concat([Buffer.from(`${flag},,`), data])
+    const certificate = mechanism === SCRAM_PLUS ? this.#binding : null
+    this.#bound = Buffer.concat([Buffer.from(`${flag},,`), certificate ?? new Uint8Array(0)])
     this.#nonce = `${nonce}${this.#ownNonce}`
     const { salt, iterations } = this.#verifier
     const saltText = Buffer.from(salt).toString('base64')

@@ -37,7 +37,7 @@ describe('the client', () => {
     expect(make().first).not.toBe(make().first)
   })
 
-  test('binds to the TLS connection where the server offers it, and says so where it does not', () => {
+  test('binds to the TLS connection where that is offered, and says so where it is not', () => {
     const bound = client({ offered: [SCRAM, SCRAM_PLUS], binding: HASH })
     expect(bound.mechanism).toBe(SCRAM_PLUS)
     expect(bound.first).toStartWith(`p=${BINDING},,`)

@@ -11,7 +11,7 @@ const SALT = Buffer.from(VECTOR.salt, 'base64')
 const proof = Buffer.from(VECTOR.proof, 'base64')
 
 describe('a verifier', () => {
-  test('of a plain password checks the proof of RFC 7677, and proves itself with its signature', () => {
+  test('of a plain password checks the proof of RFC 7677, and signs as its server', () => {
     const verifier = verifierOf('pencil', SALT, 4096)
     expect(verifier.isProvedBy(proof, VECTOR.spoken)).toBeTrue()
     expect(verifier.signature(VECTOR.spoken)).toBe(VECTOR.signature)

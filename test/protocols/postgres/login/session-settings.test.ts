@@ -4,7 +4,11 @@ import {
   SETTINGS_MAX,
   settingsFor,
 } from '../../../../src/protocols/postgres/login/session-settings.ts'
-import type { Parameter } from '../../../../src/protocols/postgres/login/startup-parameters.ts'
+import {
+  type Parameter,
+  readStartup,
+} from '../../../../src/protocols/postgres/login/startup-parameters.ts'
+import { cstring, PROTOCOL_3_0, startup, untyped } from '../../../kit/frontend.ts'
 import { type PostgresServer, startPostgres } from '../../../kit/postgres.ts'
 import { type Dialled, dial, loginOf } from './dial.ts'
 
@@ -118,6 +122,38 @@ describe('settings', () => {
       expect(await pooled.row('show lock_timeout')).toEqual(['0'])
     }
   })
+})
+
+test('whatever bytes a startup packet has, only calls with literals come of it', () => {
+  const whole = startup({ user: 'ann', params: { 'a.b': "'\\", options: '-c c.d=e\\ f --g-h=i' } })
+  const call = String.raw`pg_catalog\.set_config\(LITERAL, LITERAL, false\) IS NULL`
+  const quoted = call.replaceAll('LITERAL', String.raw`E'(?:[^'\\]|''|\\\\|\\U[0-9a-f]{8})*'`)
+  const safe = new RegExp(`^SELECT ${quoted}(?:, ${quoted})*$`)
+  let applied = 0
+  const look = (packet: Uint8Array): void => {
+    const read = readStartup(packet)
+    if (read.kind === 'malformed') return
+    const step = settingsFor(read.parameters, new Map())
+    if (step.kind === 'refused' || step.sql === null) return
+    expect(step.sql).toMatch(safe)
+    applied += 1
+  }
+  look(whole)
+  expect(applied).toBe(1)
+  for (let bit = 0; bit < whole.length * 8; bit++) {
+    const flipped = Uint8Array.from(whole)
+    flipped[bit >> 3]! ^= 1 << (bit & 7)
+    look(flipped)
+    look(whole.subarray(0, bit >> 3))
+  }
+  const alphabet = 'ab.-c= \'"\\;$(),\0é'
+  for (let count = 0; count < 10_000; count++) {
+    const at = (): number => Math.floor(Math.random() * alphabet.length)
+    const text = Array.from({ length: 1 + (count % 30) }, () => alphabet[at()]).join('')
+    look(untyped(PROTOCOL_3_0, cstring(`options\0-c a.b=${text}`), new Uint8Array(1)))
+    look(untyped(PROTOCOL_3_0, cstring(`a.b\0${text}`), new Uint8Array(1)))
+  }
+  expect(applied).toBeGreaterThan(1000)
 })
 
 describe('a literal', () => {
