@@ -78,7 +78,9 @@ describe.each(METHODS)('a server that asks by %s', (method) => {
       expect(await dialled.row('show search_path')).toEqual(['a, b'])
     }
   })
+})
 
+describe.each(METHODS.slice(1))('a server that asks by %s', (method) => {
   test('refuses a wrong password in words', async () => {
     using dialled = await dial({ port: server.port }, loginOf(method, 'wrong'))
     expect(dialled.failure).toBe(`28P01: password authentication failed for user "${method}"`)
