@@ -3,6 +3,7 @@ import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makeIdentity } from '../../../../src/plugins/grpc/cert.ts'
+import { certificateBinding } from '../../../../src/protocols/postgres/login/certificate-binding.ts'
 import { Credentials } from '../../../../src/protocols/postgres/login/scram-client.ts'
 import { Secret } from '../../../../src/protocols/postgres/login/secret.ts'
 import { cancelRequest, PROTOCOL_3_2 } from '../../../kit/frontend.ts'
@@ -47,8 +48,7 @@ afterAll(async () => {
 /** Files that the server may read, whoever it runs as. */
 async function tlsSettings(): Promise<Record<string, string>> {
   const { certificate, key } = await makeIdentity()
-  const der = Buffer.from(certificate.replace(/-----[^-]+-----/g, ''), 'base64')
-  binding = new Bun.CryptoHasher('sha256').update(der).digest()
+  binding = certificateBinding(certificate)!
   const { account } = await postgresPrograms()
   const files = { ssl_cert_file: join(folder, 'cert.pem'), ssl_key_file: join(folder, 'key.pem') }
   writeFileSync(files.ssl_cert_file, certificate)

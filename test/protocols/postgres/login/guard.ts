@@ -7,6 +7,7 @@ import {
   negotiateProtocolVersion,
   parameterStatus,
 } from '../../../../src/protocols/postgres/login/answers.ts'
+import { certificateBinding } from '../../../../src/protocols/postgres/login/certificate-binding.ts'
 import {
   type LoginMethod,
   ServerLogin,
@@ -102,7 +103,7 @@ class Visitor {
     if (startup.kind === 'malformed') throw new Error(startup.sentence)
     const { owed, protocol, unknown } = negotiation(startup)
     if (owed) socket.write(negotiateProtocolVersion(protocol, unknown))
-    const binding = this.isEncrypted && identity ? bindingOf(identity) : null
+    const binding = this.isEncrypted && identity ? certificateBinding(identity.certificate) : null
     this.#login = new ServerLogin({ method, users, binding })
     this.#follow(socket, this.#login.begin(new Map(startup.parameters).get('user') ?? ''))
   }
@@ -153,10 +154,4 @@ class Visitor {
     const row = message('D', int16(1), int32(2), new TextEncoder().encode('42'))
     socket.write(concat(described, row, message('C', cstring('SELECT 1')), readyForQuery(IDLE)))
   }
-}
-
-/** What a client must have seen to be bound to this certificate. */
-export function bindingOf({ certificate }: Identity): Uint8Array {
-  const der = Buffer.from(certificate.replace(/-----[^-]+-----/g, ''), 'base64')
-  return new Bun.CryptoHasher('sha256').update(der).digest()
 }
