@@ -214,6 +214,7 @@ export class Gateway {
     declareFamilies(this.#meter, {
       listeners: () => services,
       upstreams: () => services.flatMap(({ balancer }) => balancer.upstreams),
+      pools: () => services.flatMap(({ pools }) => [...pools.values()]),
       plugins: () => registry.plugins.map(countsOf),
       stepFailures: () => tally.failures(),
       observersDropped: () => tally.drops(),

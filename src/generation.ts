@@ -25,6 +25,8 @@ import type { Budget, Protocol, Wanted } from './protocols/protocol.ts'
 import { RAW } from './protocols/raw.ts'
 import { type Account, newAccount } from './tcp/account.ts'
 import { Listener } from './tcp/listener.ts'
+import { createGate, createServerPool } from './tcp/pools.ts'
+import type { ServerPool } from './tcp/server-pool.ts'
 import type { ListenerOptions, ServiceHooks } from './tcp/surroundings.ts'
 import { type Balancer, createBalancer } from './upstream/balancer.ts'
 import { Upstream } from './upstream/upstream.ts'
@@ -34,6 +36,7 @@ export interface Service {
   readonly group: string
   readonly listener: Listener
   readonly balancer: Balancer
+  readonly pools: ReadonlyMap<Upstream, ServerPool>
   readonly account: Account
   readonly budget: Budget
 }
@@ -182,19 +185,33 @@ async function assembleService(
 ): Promise<Service> {
   const { config, tally, log } = parts
   const protocol = PROTOCOLS[server.protocol]
-  const upstreams = Object.entries(config.clients[group] ?? {}).map(([block, client]) =>
+  const clients = config.clients[group] ?? {}
+  const upstreams = Object.entries(clients).map(([block, client]) =>
     assembleUpstream(group, block, client),
   )
   const strategy = server.loadBalancer.strategy === 'RANDOM' ? 'RANDOM' : 'ROUND_ROBIN'
   const balancer = createBalancer(upstreams, strategy)
   const account = newAccount()
   const budget: Budget = { held: 0, heldMax: server.bufferedBytesMax, spent: 0 }
+  const hooks = assembleHooks(protocol, balancer, parts)
+  const pools = assemblePools(upstreams, protocol, config)
   const listener = new Listener({
     group,
     address: parsed(await settleAddress(server, parts), server.network, `servers.${group}.address`),
     protocol,
-    hooks: assembleHooks(protocol, balancer, parts),
+    hooks,
     balancer,
+    pools,
+    gate: createGate({
+      group,
+      server,
+      clients,
+      hasDecider: hooks.fromClient.steps.length > 0,
+      turnedAway: (reason) => {
+        account.loginsRefused += 1
+        tally.limited(`${group}.login`, `a client was not let in: ${reason}`)
+      },
+    }),
     limits: { messageBytesMax: server.messageBytesMax, budget },
     sessionsMax: server.sessionsMax,
     loginTimeoutMs: server.loginTimeout,
@@ -210,7 +227,21 @@ async function assembleService(
       ),
     serverConnected: tellNewClient(group, parts),
   })
-  return { group, listener, balancer, account, budget }
+  return { group, listener, balancer, pools, account, budget }
+}
+
+function assemblePools(upstreams: readonly Upstream[], protocol: Protocol, config: Config) {
+  const pools = new Map<Upstream, ServerPool>()
+  for (const upstream of upstreams) {
+    const { group, block } = upstream
+    const pool = createServerPool(upstream, protocol, {
+      client: config.clients[group]![block]!,
+      pool: config.pools[group]![block]!,
+      proxy: config.proxies[group]![block]!,
+    })
+    if (pool !== null) pools.set(upstream, pool)
+  }
+  return pools
 }
 
 /** Tells plugins of connections to databases; null where none wants to know. */

@@ -24,6 +24,16 @@ const EXEMPT_FROM_MIRRORED_TEST: Exemptions = {
 
 /** Sources whose promises are kept by the test of another, which must exist: source, then test. */
 const PROVED_ELSEWHERE: Readonly<Record<string, string>> = {
+  'src/config/logins.ts': 'test/config/load.test.ts',
+  'src/metrics/pool-families.ts': 'test/metrics/families.test.ts',
+  'src/protocols/postgres/answers.ts': 'test/protocols/postgres/client-refusals.test.ts',
+  'src/tcp/cancellation.ts': 'test/tcp/cancel.test.ts',
+  'src/tcp/facts.ts': 'test/tcp/session.test.ts',
+  'src/tcp/kept-server.ts': 'test/e2e/pools.test.ts',
+  'src/tcp/pools.ts': 'test/e2e/pools.test.ts',
+  'src/tcp/server-owner.ts': 'test/tcp/session.test.ts',
+  'src/tcp/server-pool.ts': 'test/e2e/pools.test.ts',
+  'src/tcp/server-side.ts': 'test/e2e/pools.test.ts',
   'src/cli/postern.ts': 'test/e2e/cli.test.ts',
   'src/cli/run.ts': 'test/e2e/cli.test.ts',
   'src/gateway.ts': 'test/e2e/traffic.test.ts',

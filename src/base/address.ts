@@ -34,6 +34,15 @@ export function addressText(address: Address): string {
   return address.network === 'unix' ? address.path : hostPort(address.host || '*', address.port)
 }
 
+const LOOPBACK_V4 = /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/
+
+/** True where only this machine can be at the other end. */
+export function isLocal(address: Address): boolean {
+  if (address.network === 'unix') return true
+  const { host } = address
+  return host === 'localhost' || host === '::1' || LOOPBACK_V4.test(host)
+}
+
 /** What of a socket its addresses are read from; a Unix socket has none. */
 interface SocketAddresses {
   readonly localAddress?: string | undefined

@@ -5,6 +5,7 @@ import { nearestName } from './nearest.ts'
 import type { Problems } from './problem.ts'
 import { shownPath } from './problem.ts'
 import { SERVER_ADDRESS } from './schema.ts'
+import type { Path } from './shape.ts'
 
 const DEFAULT = 'default'
 const WRITES = 'writes'
@@ -19,20 +20,23 @@ export function addDefaults(draft: Draft): readonly string[] {
     notices.push('servers.default is not in the file; it is there all the same, with its defaults')
   }
   for (const kind of ['loggers', 'metrics', 'servers', 'clients', 'pools', 'proxies']) {
-    putMissing(draft, kind, DEFAULT)
+    putMissing(draft, [kind, DEFAULT])
   }
-  if (draft.names('clients', DEFAULT).length === 0) putMissing(draft, 'clients', DEFAULT, WRITES)
+  if (draft.names('clients', DEFAULT).length === 0) putMissing(draft, ['clients', DEFAULT, WRITES])
   for (const group of draft.names('clients')) {
     for (const block of draft.names('clients', group)) {
-      putMissing(draft, 'pools', group, block)
-      putMissing(draft, 'proxies', group, block)
+      // Who says nothing of a pool means one connection a client, as many as there are.
+      const shares = draft.at(['clients', group, block, 'startupParams']) !== undefined
+      if (!shares) putMissing(draft, ['pools', group, block], { mode: 'none' })
+      putMissing(draft, ['pools', group, block])
+      putMissing(draft, ['proxies', group, block])
     }
   }
   return notices
 }
 
-function putMissing(draft: Draft, ...path: string[]): void {
-  if (draft.at(path) === undefined) draft.put(path, {})
+function putMissing(draft: Draft, path: Path, standard: Written = {}): void {
+  if (draft.at(path) === undefined) draft.put(path, standard)
 }
 
 /** Checks what no schema can: that what one group names is there in another. */

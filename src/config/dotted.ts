@@ -11,6 +11,7 @@ import type { Config } from './schema.ts'
 const NANOSECONDS = 1_000_000
 /** The keys whose values are durations, wherever they stand. */
 const DURATIONS: ReadonlySet<string> = new Set([
+  'lifetime',
   'backoff',
   'dialTimeout',
   'drainTimeout',

@@ -87,6 +87,12 @@ export function requiredText(help: string) {
   return describe(scalar('text that is not empty', read), help, undefined)
 }
 
+/** Text that may be left out, but not be empty. */
+export function requiredTextOr(standard: string, help: string) {
+  const read = (written: string) => (written.trim() === '' ? undefined : written)
+  return withDefault(scalar('text that is not empty', read), standard, help)
+}
+
 /** A boolean. */
 export function flag(standard: boolean, help: string) {
   return withDefault(scalar('true or false', parseFlag), String(standard), help)

@@ -5,6 +5,7 @@ import { addDefaults, checkGroups, checkPluginNames } from './complete.ts'
 import { Draft } from './draft.ts'
 import type { Environment } from './expand.ts'
 import { type FoundFile, findFiles, type ReadFile, readTextFile } from './files.ts'
+import { checkLogins } from './logins.ts'
 import { layOverrides, layVariables, type Overrides } from './overlay.ts'
 import { parseDraft } from './parse.ts'
 import { type PluginsConfig, pluginsSchema, settledPlugins } from './plugin-schema.ts'
@@ -98,6 +99,7 @@ export function settle(
   dropLeaked(global)
   notices.push(...dropRetired(plugins), ...addDefaults(global))
   notices.push(...checkGroups(global, problems))
+  checkLogins(global, problems)
   checkPluginNames(plugins, problems)
   const config = parseDraft(global, globalSchema, PLUGINS_KEYS, problems)
   const parsed = parseDraft(plugins, pluginsSchema, GLOBAL_KEYS, problems)

@@ -15,6 +15,7 @@ import {
   limit,
   requiredCount,
   requiredText,
+  requiredTextOr,
   secret,
   section,
   sections,
@@ -95,7 +96,7 @@ const metrics = section('The page of Prometheus metrics; only the group `default
 const startupParams = secret(
   section('Who the gateway logs in as on the connections of its pool.', {
     user: text('', 'The role.'),
-    database: text('', 'The database.'),
+    database: text('', 'The database; empty: the one with the name of the role.'),
     password: secret(text('', 'The password: a text, a variable or file:PATH.')),
   }),
 )
@@ -132,12 +133,19 @@ const client = section('How the gateway connects to a database.', {
   startupParams: startupParams.optional(),
 }).refine(addressFits, ADDRESS_RULE)
 
-const POOL_MODES = ['session', 'transaction'] as const
+const POOL_MODES = ['none', 'session', 'transaction'] as const
 
-const pool = section('Connections to a database, kept for clients.', {
-  size: count(10, -INT_MAX, 100_000, 'Connections kept; 0 and less mean 10, and 1 means 2.'),
-  mode: choice(POOL_MODES, 'session', 'How long a client keeps a connection.'),
-  waitTimeout: duration('30s', 'Longest wait for a free connection; 0: none.'),
+const pool = section('The connections to a database, and how clients share them.', {
+  size: count(10, -INT_MAX, 100_000, 'Connections at once; 0 and less mean 10, and 1 means 2.'),
+  mode: choice(
+    POOL_MODES,
+    'session',
+    'Shared how: session (one client at a time), or none (as many as clients).',
+  ),
+  waitTimeout: duration('30s', 'Longest wait for a free connection; 0: no end.'),
+  idleTimeout: duration('10m', 'A connection that nobody used for so long is closed; 0: never.'),
+  lifetime: duration('1h', 'A connection older than that is closed when it is free; 0: never.'),
+  resetQuery: requiredTextOr('DISCARD ALL', 'What takes away all that a client left.'),
 })
 
 const proxy = section('The path between the clients of a server and one block.', {
@@ -171,6 +179,8 @@ const loadBalancer = section('Which block a new connection goes to.', {
 })
 
 const PROTOCOLS = ['postgres', 'raw'] as const
+/** Empty: the server asks, or a plugin. */
+const AUTH_METHODS = ['', 'trust', 'scram-sha-256', 'md5'] as const
 
 const server = section('Where clients connect, and what they may use up.', {
   network: choice(NETWORKS, 'tcp', 'Either tcp, or unix with a path as the address.'),
@@ -188,7 +198,9 @@ const server = section('Where clients connect, and what they may use up.', {
   certFile: text('', 'Certificate (PEM) shown to clients.'),
   keyFile: text('', 'Key (PEM) of that certificate.'),
   handshakeTimeout: duration('5s', 'Longest TLS handshake; 0: none.'),
-  auth: text('', 'How the gateway itself checks who a client is; empty leaves it to the server.'),
+  auth: choice(AUTH_METHODS, '', 'How the gateway checks who a client is; empty: not at all.'),
+  authFile: text('', 'Users and their secrets, in the format of PgBouncer’s auth_file.'),
+  authTrustRemote: flag(false, 'Permits auth: trust where not only this machine can connect.'),
   loadBalancer: loadBalancer.prefault({}),
 })
   .refine(addressFits, ADDRESS_RULE)
@@ -250,4 +262,5 @@ export type LoggerConfig = Immutable<z.output<typeof logger>>
 export type MetricsConfig = Immutable<z.output<typeof metrics>>
 export type ClientConfig = Immutable<z.output<typeof client>>
 export type PoolConfig = Immutable<z.output<typeof pool>>
+export type ProxyConfig = Immutable<z.output<typeof proxy>>
 export type ServerConfig = Immutable<z.output<typeof server>>

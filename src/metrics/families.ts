@@ -1,6 +1,7 @@
 /** The families of the gateway's own page, read from what the data path and the plugins count. */
 import type { Meter } from './meter.ts'
 import { declarePluginFamilies, type PluginSources } from './plugin-families.ts'
+import { declarePoolFamilies, type PoolSource } from './pool-families.ts'
 
 /** The counts of one listener; structural, so that nothing here depends on the data path. */
 export interface ListenerCounts {
@@ -15,6 +16,7 @@ export interface ListenerCounts {
     readonly bytesToClient: number
     readonly violations: number
     readonly loginTimeouts: number
+    readonly loginsRefused: number
     readonly idleTimeouts: number
     readonly cancelRequests: number
     readonly internalErrors: number
@@ -32,6 +34,7 @@ export interface UpstreamCounts {
 export interface CountSources extends PluginSources {
   readonly listeners: () => readonly ListenerCounts[]
   readonly upstreams: () => readonly UpstreamCounts[]
+  readonly pools: () => readonly PoolSource[]
 }
 
 type AccountKey = keyof ListenerCounts['account']
@@ -42,6 +45,7 @@ const BY_GROUP: readonly (readonly [string, 'counter' | 'gauge', string, Account
   ['postern_sessions_refused_total', 'counter', 'Clients over sessionsMax.', 'sessionsRefused'],
   ['postern_protocol_violations_total', 'counter', 'Sessions of bad bytes.', 'violations'],
   ['postern_login_timeouts_total', 'counter', 'Clients that did not log in.', 'loginTimeouts'],
+  ['postern_logins_refused_total', 'counter', 'Clients not let in here.', 'loginsRefused'],
   ['postern_idle_timeouts_total', 'counter', 'Clients silent for too long.', 'idleTimeouts'],
   ['postern_cancel_requests_total', 'counter', 'CancelRequests of clients.', 'cancelRequests'],
   ['postern_internal_errors_total', 'counter', 'Sessions that broke here.', 'internalErrors'],
@@ -80,5 +84,6 @@ export function declareFamilies(meter: Meter, sources: CountSources): void {
       .upstreams()
       .map(({ group, block, failures }) => ({ labels: { group, block }, value: failures })),
   )
+  declarePoolFamilies(meter, sources.pools)
   declarePluginFamilies(meter, sources)
 }

@@ -19,6 +19,7 @@ export interface Refused {
  * - `oversize`: a message too large to be held; answer with `streamOversize` or `dropOversize`
  * - `edge`: a request for encryption, shown to some steps, already answered
  * - `cancel`: a CancelRequest
+ * - `admitted`: the gateway has let the client in; nothing more can be said without a server
  * - `violation`: bytes that are not of this protocol; `violation` tells why
  */
 export type Piece =
@@ -29,6 +30,7 @@ export type Piece =
   | 'oversize'
   | 'edge'
   | 'cancel'
+  | 'admitted'
   | 'violation'
 
 /** How units are cut: the widest unit that a step of the direction asks for. */
@@ -110,6 +112,83 @@ export interface Waker {
   wakeToClient(): void
 }
 
+/** How one step of a login ends; the bytes are for the client. */
+export type LoginStep =
+  | { readonly kind: 'say'; readonly bytes: Uint8Array }
+  | { readonly kind: 'admitted'; readonly bytes: Uint8Array }
+  | {
+      readonly kind: 'refused'
+      readonly refused: Refused
+      /** For the log of the gateway alone: what the client need not know. Holds no secret. */
+      readonly reason: string
+    }
+
+/** Asks one client who it is, in the server's stead. */
+export interface Doorkeeper {
+  begin(user: string): LoginStep
+  /** Takes a whole message of the client. */
+  take(message: Uint8Array): LoginStep
+}
+
+/** The gateway lets clients in by itself, because server connections are logged in already. */
+export interface Gate {
+  /** Makes the doorkeeper of one client; null: a plugin must answer the login. */
+  readonly doorkeeper: (() => Doorkeeper) | null
+  /** The database that the server connections have; a client must ask for this one. */
+  readonly database: string
+  /** Told why a client was not let in. */
+  turnedAway(reason: string): void
+}
+
+/** What is known of a server connection that the gateway has logged in. */
+export interface ServerState {
+  /** What the server reported, by name: `server_version` and so on. */
+  readonly parameters: Map<string, string>
+  /** What a CancelRequest to this connection must name. */
+  cancelKey: Uint8Array
+}
+
+/** How an errand has ended. */
+export type ErrandOutcome =
+  | { readonly kind: 'done' }
+  | { readonly kind: 'failed'; readonly refused: Refused }
+
+/** What the gateway itself has to say to a server while no client has the connection. */
+export interface Errand {
+  /** What to send first. */
+  readonly opening: Uint8Array
+  /** Takes what came from the server; returns what to send now, which may be nothing. */
+  take(bytes: Uint8Array): Uint8Array
+  /** Null while it is under way. */
+  readonly outcome: ErrandOutcome | null
+}
+
+/** How the connections of one pool are logged in and cleaned. */
+export interface PoolLogin {
+  readonly user: string
+  readonly database: string
+  readonly password: string
+  /** What takes away all that a client left. */
+  readonly resetQuery: string
+  /** True where nobody can listen who must not see the password. */
+  readonly cleartextPermitted: boolean
+}
+
+/** The errands of one pool, whose connections are logged in, cleaned and lent again. */
+export interface Errands {
+  /** What tells a server that a connection ends. */
+  readonly farewell: Uint8Array
+  logIn(state: ServerState): Errand
+  /** Gives a connection the settings that a client asked for when it connected. */
+  prepare(startup: Uint8Array, state: ServerState): Errand
+  /** Takes away all that a client left. */
+  clean(left: 'idle' | 'transaction', state: ServerState): Errand
+  /** Asks for a sign of life. */
+  probe(state: ServerState): Errand
+  /** Listens to a connection that nobody uses; ends only by failing. */
+  watch(state: ServerState): Errand
+}
+
 export interface Conversation {
   readonly fromClient: ClientFlow
   readonly fromServer: Flow
@@ -132,6 +211,19 @@ export interface Conversation {
   readonly cancelKey: string
   /** The client is refused: it is heard out as far as the protocol needs, then told and closed. */
   refuse(refused: Refused): void
+  /** With what the client has introduced itself; empty until it has. */
+  readonly startup: Uint8Array
+  /** The client is in, on a server connection in this state; `key` names its session to it. */
+  admit(state: ServerState, key: Uint8Array): void
+  /**
+   * In which state the server connection is left: nothing is under way, or a transaction is open;
+   * null where nobody else may have it, because something is owed or was said in part.
+   */
+  readonly leaves: 'idle' | 'transaction' | null
+  /** True where what is owed comes only if the client says more. */
+  readonly awaitsClient: boolean
+  /** True where the client has said its farewell. */
+  readonly departed: boolean
   /** True once a refused client has been told. */
   readonly refusalTold: boolean
   /** Last words to a client; null where none would be understood, or the client has left. */
@@ -143,13 +235,19 @@ export interface ConversationOptions {
   readonly fromServer: Wanted
   readonly limits: FlowLimits
   readonly waker: Waker
+  /** Null: the server answers the login. */
+  readonly gate: Gate | null
 }
 
 export interface Protocol {
   readonly name: string
   /** The tag of a message by its name in the direction from client or server. */
   tag(from: 'client' | 'server', name: string): number | undefined
-  /** The key that a CancelRequest names, comparable with `Conversation.cancelKey`. */
+  /** The key that a CancelRequest names, as `Conversation.cancelKey`; "" for other bytes. */
   cancelTarget(request: Uint8Array): string
   converse(options: ConversationOptions): Conversation
+  /** Null where connections cannot be shared by clients. */
+  readonly errands: ((login: PoolLogin) => Errands) | null
+  /** The request that cancels what the connection with this key is doing. */
+  cancelRequest(key: Uint8Array): Uint8Array
 }

@@ -105,9 +105,16 @@ class RawConversation implements Conversation {
     })
   }
 
+  readonly startup = EMPTY
+  readonly leaves = null
+  readonly awaitsClient = false
+  readonly departed = false
+
   refuse(): void {
     this.refusalTold = true
   }
+
+  admit(): void {}
 
   farewell(): null {
     return null
@@ -119,4 +126,6 @@ export const RAW: Protocol = {
   tag: () => undefined,
   cancelTarget: () => '',
   converse: (options) => new RawConversation(options),
+  errands: null,
+  cancelRequest: () => EMPTY,
 }

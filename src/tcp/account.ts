@@ -12,6 +12,8 @@ export interface Account {
   /** Sessions closed for bytes that were not of the protocol. */
   violations: number
   loginTimeouts: number
+  /** Clients that the gateway itself did not let in. */
+  loginsRefused: number
   idleTimeouts: number
   upstreamFailures: number
   cancelRequests: number
@@ -30,6 +32,7 @@ export function newAccount(): Account {
     bytesToClient: 0,
     violations: 0,
     loginTimeouts: 0,
+    loginsRefused: 0,
     idleTimeouts: 0,
     upstreamFailures: 0,
     cancelRequests: 0,

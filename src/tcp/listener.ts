@@ -11,24 +11,14 @@ const BEAT_MS = 250
 /** Refused clients that are heard out at once; more are closed without a word. */
 const REFUSING_MAX = 1000
 
-const serverHandlers: SocketHandler<Session> = {
-  binaryType: 'uint8array',
-  data: (socket, chunk) => socket.data.fromServer(chunk),
-  drain: (socket) => socket.data.serverDrained(),
-  end: (socket) => socket.data.serverEnded(socket),
-  close: (socket) => socket.data.serverClosed(socket),
-  error: (socket) => socket.data.serverClosed(socket),
-  // The rejected promise of the dial tells; without this handler the error would be told twice.
-  connectError: () => {},
-}
-
 export class Listener {
   readonly group: string
   readonly protocol: string
   readonly sessionsMax: number
   readonly #options: ListenerOptions
-  readonly #around: Surroundings<Session>
+  readonly #around: Surroundings
   readonly #sessions = new Set<Session>()
+  readonly #closed = (session: Session): void => this.#forget(session)
   /** Those of them that were over `sessionsMax`: they take no place, and are heard out. */
   readonly #refused = new Set<Session>()
   #listening: TCPSocketListener<Session> | UnixSocketListener<Session> | null = null
@@ -46,9 +36,7 @@ export class Listener {
       ...options,
       instance: crypto.randomUUID().slice(0, 8),
       beat: { now: performance.now() },
-      serverHandlers,
       cancelTargets: new Map(),
-      closed: (session) => this.#forget(session),
     }
   }
 
@@ -101,6 +89,7 @@ export class Listener {
       await emptied
       clearTimeout(timer)
     }
+    for (const { pool } of this.#options.pools.values()) pool.retire()
     if (this.#beating !== null) clearInterval(this.#beating)
   }
 
@@ -125,7 +114,7 @@ export class Listener {
       return
     }
     this.#number += 1
-    const session = new Session(this.#number, socket, this.#around)
+    const session = new Session(this.#number, socket, this.#around, this.#closed)
     socket.data = session
     this.#sessions.add(session)
     if (full) this.#refused.add(session)
@@ -142,6 +131,7 @@ export class Listener {
       session.check(now)
       if (this.#draining) session.drain(false)
     }
+    for (const pool of this.#options.pools.values()) pool.check(now)
   }
 
   #forget(session: Session): void {

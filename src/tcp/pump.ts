@@ -32,6 +32,8 @@ export interface PumpOwner {
   refuse(refusal: Refusal): void
   violated(sentence: string): void
   cancel(request: Uint8Array): void
+  /** The client has been let in; resolves when there is a server, or the session is over. */
+  admitted(): Promise<void>
   route(block: string): string | null
   rememberRequest(bytes: Uint8Array): void
   stepFailed(plugin: string, hook: DirectionHooks['decides'], cause: string): void
@@ -243,6 +245,9 @@ export class Pump implements Sink {
         case 'cancel':
           this.#owner.cancel(flow.bytes)
           break
+        case 'admitted':
+          this.#waitFor(this.#owner.admitted())
+          return true
         case 'violation':
           this.#owner.violated(flow.violation)
       }

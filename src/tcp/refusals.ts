@@ -1,6 +1,12 @@
 /** What the gateway itself tells a client, in PostgreSQL's terms, when a session cannot go on. */
 import type { Refusal } from '../hooks/verdict.ts'
 
+/** A block of a group. */
+interface Place {
+  readonly group: string
+  readonly block: string
+}
+
 export const SERVER_GONE: Refusal = {
   code: '08006',
   message: 'the database closed the connection',
@@ -30,6 +36,15 @@ export function tooMany(group: string, sessionsMax: number): Refusal {
     code: '53300',
     message: `too many clients already (sessionsMax is ${sessionsMax})`,
     hint: `Raise servers.${group}.sessionsMax, or close connections.`,
+  }
+}
+
+/** No connection of a pool became free in time. */
+export function poolFull({ group, block }: Place, sizeMax: number): Refusal {
+  return {
+    code: '53300',
+    message: `no connection to the database became free in time (${block}, ${sizeMax} at most)`,
+    hint: `Raise pools.${group}.${block}.size or waitTimeout, or close connections.`,
   }
 }
 

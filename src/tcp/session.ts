@@ -3,34 +3,37 @@
  * two pumps, and an orderly end.
  */
 import type { Socket } from 'bun'
-import { addressesOf } from '../base/address.ts'
 import type { ObserverLine } from '../hooks/observers.ts'
-import type { AddressPair, SessionFacts } from '../hooks/step.ts'
 import type { OpeningVerdict, Refusal } from '../hooks/verdict.ts'
 import type { Conversation } from '../protocols/protocol.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { Account } from './account.ts'
+import { Cancellation } from './cancellation.ts'
+import { Facts } from './facts.ts'
 import { Outlet } from './outlet.ts'
 import { type DirectionHooks, Pump, type PumpOwner } from './pump.ts'
 import * as refusals from './refusals.ts'
+import type { ServerOwner } from './server-owner.ts'
+import { ServerSide } from './server-side.ts'
 import type { ServiceHooks, Surroundings } from './surroundings.ts'
 
-const NO_ADDRESSES: AddressPair = { local: '', remote: '' }
 /** A client that takes no bytes is cut off this long after its end. */
 const LINGER_MS = 10_000
+/** A process id and a secret, as every client knows them. */
+const KEY_BYTES = 8
 
 /**
  * - `opening`: asked about and dialled for; the client is not read
  * - `refusing`: the client is heard out, there is no server
- * - `running`: both sides are there
- * - `cancelling`: carries a CancelRequest; ends with the server
+ * - `running`: both sides are there, or the gateway lets the client in and there is no server yet
+ * - `cancelling`: a CancelRequest is carried to its server
  * - `closing`: what is written is being flushed
  */
 type State = 'opening' | 'refusing' | 'running' | 'cancelling' | 'closing' | 'closed'
 
-export class Session implements PumpOwner, SessionFacts {
-  readonly #number: number
-  readonly #around: Surroundings<Session>
+export class Session implements PumpOwner, ServerOwner {
+  readonly #around: Surroundings
+  readonly #forget: (session: Session) => void
   readonly #hooks: ServiceHooks
   readonly #client: Socket<Session>
   readonly #clientOutlet: Outlet
@@ -38,28 +41,29 @@ export class Session implements PumpOwner, SessionFacts {
   readonly #toServer: Pump
   readonly #toClient: Pump
   readonly line: ObserverLine | null
-  readonly memory = new Map<string, Map<string, Uint8Array>>()
-  readonly tls = null
-  lastRequest: Uint8Array = new Uint8Array(0)
-  #server: Socket<Session> | null = null
-  #serverOutlet = new Outlet(null)
-  #upstream: Upstream
+  readonly facts: Facts
+  readonly #server: ServerSide
   #state: State = 'opening'
-  #clientPair: AddressPair | null = null
-  #serverPair: AddressPair | null = null
   #cancelKey = ''
   #error = ''
   #leaving = false
+  /** The client sends no more, and its kept server is not told. */
+  #orphaned = false
   readonly #since: number
   #active: number
   #closingSince = 0
 
-  constructor(number: number, client: Socket<Session>, around: Surroundings<Session>) {
-    this.#number = number
+  constructor(
+    number: number,
+    client: Socket<Session>,
+    around: Surroundings,
+    forget: (session: Session) => void,
+  ) {
     this.#around = around
+    this.#forget = forget
     this.#hooks = around.hooks
     this.#client = client
-    this.#upstream = around.balancer.next()
+    this.#server = new ServerSide(around.balancer.next(), around, this)
     this.#since = around.beat.now
     this.#active = around.beat.now
     this.#clientOutlet = new Outlet(client)
@@ -71,60 +75,30 @@ export class Session implements PumpOwner, SessionFacts {
         wakeToServer: () => this.#toServer.wake(),
         wakeToClient: () => this.#toClient.wake(),
       },
+      gate: around.gate,
     })
-    const { fromClient, fromServer } = this.#conversation
+    const conversation = this.#conversation
+    this.facts = new Facts({ number, around, client, server: this.#server, conversation })
+    const { fromClient, fromServer } = conversation
     this.#toServer = new Pump(fromClient, fromClient, this.#hooks.fromClient, this)
     this.#toClient = new Pump(fromServer, null, this.#hooks.fromServer, this)
     this.#toServer.readFrom(client)
-    this.#toServer.writeTo(this.#serverOutlet)
+    this.#toServer.writeTo(this.#server.outlet)
     this.#toServer.answerTo(this.#clientOutlet)
     this.#toClient.writeTo(this.#clientOutlet)
-    this.line = this.#hooks.observers?.line(this) ?? null
+    this.line = this.#hooks.observers?.line(this.facts) ?? null
   }
 
-  get id(): string {
-    return `${this.#around.instance}-${this.#number}`
-  }
-  get facts(): SessionFacts {
-    return this
-  }
   get account(): Account {
     return this.#around.account
-  }
-  get client(): AddressPair {
-    this.#clientPair ??= addressesOf(this.#client)
-    return this.#clientPair
-  }
-  get server(): AddressPair {
-    if (this.#server === null) return NO_ADDRESSES
-    this.#serverPair ??= addressesOf(this.#server)
-    return this.#serverPair
-  }
-  get group(): string {
-    return this.#around.group
-  }
-  get block(): string {
-    return this.#upstream.block
-  }
-  get protocol(): string {
-    return this.#around.protocol.name
-  }
-  get user(): string {
-    return this.#conversation.user
-  }
-  get database(): string {
-    return this.#conversation.database
-  }
-  get applicationName(): string {
-    return this.#conversation.applicationName
   }
 
   /** Asks the onOpening chain, then connects; `refusal` is given where it is already decided. */
   open(refusal: Refusal | null): void {
     if (refusal !== null) return this.#hearOut(refusal)
     const { opening } = this.#hooks
-    if (opening === null) return this.#dial()
-    const verdict = opening(this)
+    if (opening === null) return this.#begin()
+    const verdict = opening(this.facts)
     if (!(verdict instanceof Promise)) return this.#opened(verdict)
     verdict.then(
       (decided) => this.#opened(decided),
@@ -141,12 +115,13 @@ export class Session implements PumpOwner, SessionFacts {
         return this.close(verdict.bytes ?? null)
       case 'route': {
         const upstream = this.#around.balancer.named(verdict.block)
-        if (!upstream) return this.#hearOut(refusals.noBlock(verdict.block, this.group))
-        this.#upstream = upstream
-        return this.#dial()
+        if (!upstream) return this.#hearOut(refusals.noBlock(verdict.block, this.#around.group))
+        this.#server.turnTo(upstream)
+        this.#toServer.writeTo(this.#server.outlet)
+        return this.#begin()
       }
       default:
-        this.#dial()
+        this.#begin()
     }
   }
 
@@ -160,38 +135,39 @@ export class Session implements PumpOwner, SessionFacts {
     if (this.#conversation.refusalTold) this.close(null)
   }
 
-  /** Connects to the upstream of the session; `then` is called when it is there. */
-  #dial(then = () => this.#introduce()): void {
-    const upstream = this.#upstream
-    const state = this.#state
-    const wanted = (): boolean => this.#state === state && this.#upstream === upstream
-    upstream.dial(this.#around.serverHandlers, this, wanted).then(
-      (dialled) => {
-        if (!wanted()) {
-          if (dialled.kind === 'connected') dialled.socket.terminate()
-        } else if (dialled.kind === 'connected') {
-          this.#connected(dialled.socket)
-          then()
-        } else this.#undialled(upstream, dialled.cause)
-      },
-      (thrown: unknown) => this.broke(thrown),
-    )
+  /** Goes to a server, unless the client must be let in before. */
+  #begin(): void {
+    if (this.#around.gate !== null) this.#introduce()
+    else this.#server.reach(this.#conversation.startup, (refusal) => this.#arrived(refusal))
   }
 
-  #undialled(upstream: Upstream, cause: string): void {
-    this.#around.account.upstreamFailures += 1
-    this.#around.upstreamFailed(upstream, cause)
-    if (this.#state === 'opening') this.#hearOut(refusals.unreachable(upstream.block))
-    else this.refuse(refusals.unreachable(upstream.block))
+  #arrived(refusal: Refusal | null): void {
+    if (refusal === null) {
+      this.#connected()
+      this.#introduce()
+    } else this.#hearOut(refusal)
   }
 
-  #connected(server: Socket<Session>): void {
-    if (this.#upstream.keepAliveMs !== null) server.setKeepAlive(true, this.#upstream.keepAliveMs)
-    this.#server = server
-    this.#serverPair = null
-    this.#around.serverConnected?.(this.#upstream, this.server)
-    this.#toClient.readFrom(server)
-    if (this.#serverOutlet.attach(server)) this.#toServer.drained()
+  #connected(): void {
+    const { socket, upstream, kept, outlet } = this.#server
+    if (kept === null) this.#around.serverConnected?.(upstream, this.#server.addresses)
+    this.#toClient.readFrom(socket!)
+    if (!outlet.full) this.#toServer.drained()
+  }
+
+  /** The gateway has let the client in: it gets a server connection that is logged in. */
+  admitted(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#server.reach(this.#conversation.startup, (refusal) => {
+      const { kept } = this.#server
+      if (refusal !== null) this.refuse(refusal)
+      else if (kept !== null) {
+        this.#connected()
+        this.#conversation.admit(kept.state, crypto.getRandomValues(new Uint8Array(KEY_BYTES)))
+      }
+      resolve()
+    })
+    return promise
   }
 
   /** Tells observers of the session, then lets bytes through. */
@@ -216,13 +192,17 @@ export class Session implements PumpOwner, SessionFacts {
   fromClient(chunk: Uint8Array): void {
     this.#active = this.#around.beat.now
     this.#around.account.bytesFromClient += chunk.length
+    if (this.#server.waits && this.#around.protocol.cancelTarget(chunk) !== '') {
+      // It must not wait itself for what it is to set free.
+      return this.cancel(chunk)
+    }
     this.#toServer.feed(chunk)
   }
 
   /** Bytes came from the server. */
-  fromServer(chunk: Uint8Array): void {
+  fromServer(server: Socket<ServerOwner>, chunk: Uint8Array): void {
     // Nobody is left to read them, and a server that writes does not look for our end.
-    if (this.#state === 'closing' || this.#state === 'closed') return this.#server?.terminate()
+    if (this.#state === 'closing' || this.#state === 'closed') return void server.terminate()
     this.#active = this.#around.beat.now
     this.#around.account.bytesFromServer += chunk.length
     this.#toClient.feed(chunk)
@@ -235,14 +215,30 @@ export class Session implements PumpOwner, SessionFacts {
   }
 
   serverDrained(): void {
-    if (this.#serverOutlet.drained()) this.#toServer.drained()
+    if (this.#server.outlet.drained()) this.#toServer.drained()
   }
 
   /** The client will send no more: so the server is told, once it has all of it. */
   clientEnded(): void {
     if (this.#state === 'refusing') return this.close(null)
     this.#leaving = true
-    this.#toServer.end(() => this.#serverOutlet.finish(() => this.#server?.shutdown()))
+    this.#toServer.end(() => this.#clientLeft())
+  }
+
+  #clientLeft(): void {
+    // A kept server outlives its client, which gets what it is still owed.
+    if (this.#around.gate === null) {
+      this.#server.outlet.finish(() => this.#server.socket?.shutdown())
+      return
+    }
+    this.#orphaned = true
+    if (this.#served) this.close(null)
+  }
+
+  /** A client that sends no more has all that it can still get. */
+  get #served(): boolean {
+    const { owes, awaitsClient } = this.#conversation
+    return !owes || awaitsClient
   }
 
   clientClosed(): void {
@@ -252,8 +248,8 @@ export class Session implements PumpOwner, SessionFacts {
   }
 
   /** The server will send no more: the client gets what came, and the reason if it said none. */
-  serverEnded(server: Socket<Session>): void {
-    if (server !== this.#server || this.#state !== 'running') return this.#cancelled(server)
+  serverEnded(server: Socket<ServerOwner>): void {
+    if (server !== this.#server.socket || this.#state !== 'running') return
     this.#toClient.end(() => {
       if (this.#conversation.outlivesServer) {
         this.#clientOutlet.finish(() => this.#client.shutdown())
@@ -261,15 +257,10 @@ export class Session implements PumpOwner, SessionFacts {
     })
   }
 
-  serverClosed(server: Socket<Session>): void {
-    if (server !== this.#server) return
-    this.#serverOutlet.abandon()
-    if (this.#state !== 'running') return this.#cancelled(server)
-    this.#toClient.end(() => this.#serverGone())
-  }
-
-  #cancelled(server: Socket<Session>): void {
-    if (server === this.#server && this.#state === 'cancelling') this.close(null)
+  serverClosed(server: Socket<ServerOwner>): void {
+    if (server !== this.#server.socket) return
+    this.#server.closed()
+    if (this.#state === 'running') this.#toClient.end(() => this.#serverGone())
   }
 
   #serverGone(): void {
@@ -281,11 +272,12 @@ export class Session implements PumpOwner, SessionFacts {
     this.#state = 'closing'
     this.#closingSince = this.#around.beat.now
     this.line?.tell('onClosing', { error: this.#error })
-    const words = this.#conversation.midMessage ? null : lastWords
+    const { leaves, midMessage } = this.#conversation
+    const words = midMessage ? null : lastWords
     this.#toServer.stop()
     this.#toClient.stop()
     if (words !== null) this.#clientOutlet.write(words)
-    this.#serverOutlet.finish(() => this.#server?.end())
+    this.#server.leave(leaves)
     this.#clientOutlet.finish(() => this.#client.end())
   }
 
@@ -296,7 +288,7 @@ export class Session implements PumpOwner, SessionFacts {
 
   violated(sentence: string): void {
     this.#around.account.violations += 1
-    this.#around.log.debug({ session: this.id, client: this.client.remote }, sentence)
+    this.#around.log.debug({ session: this.facts.id, client: this.facts.client.remote }, sentence)
     this.refuse(refusals.violation(sentence))
   }
 
@@ -304,36 +296,34 @@ export class Session implements PumpOwner, SessionFacts {
     this.#around.account.cancelRequests += 1
     const target = this.#around.cancelTargets.get(this.#around.protocol.cancelTarget(request))
     // A client that is refused, because there are too many, may still cancel what another does.
-    const connected = this.#state === 'running'
-    if (target === undefined || !(connected || this.#state === 'refusing')) return this.close(null)
-    const sent = request.slice()
+    if (target === undefined) return this.close(null)
     this.#state = 'cancelling'
-    if (target !== this.#upstream || !connected) this.#redial(target)
-    this.#serverOutlet.write(sent)
+    this.#server.leave(null)
+    new Cancellation(target, request.slice(), this.#around, () => this.close(null))
   }
 
   route(block: string): string | null {
     const upstream = this.#around.balancer.named(block)
-    if (upstream === undefined) return refusals.noBlock(block, this.group).message
-    if (upstream === this.#upstream) return null
+    if (upstream === undefined) return refusals.noBlock(block, this.#around.group).message
+    if (upstream === this.#server.upstream) return null
     if (!this.#conversation.routable) return 'a session can be routed only before it logs in'
-    this.#redial(upstream)
+    this.#turnTo(upstream)
     return null
   }
 
   /** Goes to another upstream; what is written meanwhile waits for it. */
-  #redial(upstream: Upstream): void {
-    const before = this.#server
-    this.#server = null
-    before?.terminate()
-    this.#upstream = upstream
-    this.#serverOutlet = new Outlet(null)
-    this.#toServer.writeTo(this.#serverOutlet)
-    this.#dial(() => {})
+  #turnTo(upstream: Upstream): void {
+    this.#server.turnTo(upstream)
+    this.#toServer.writeTo(this.#server.outlet)
+    if (this.#around.gate !== null) return
+    this.#server.reach(this.#conversation.startup, (refusal) => {
+      if (refusal === null) this.#connected()
+      else this.refuse(refusal)
+    })
   }
 
   rememberRequest(bytes: Uint8Array): void {
-    this.lastRequest = bytes.slice()
+    this.facts.lastRequest = bytes.slice()
   }
 
   stepFailed(plugin: string, hook: DirectionHooks['decides'], cause: string): void {
@@ -346,17 +336,21 @@ export class Session implements PumpOwner, SessionFacts {
 
   progressed(): void {
     this.#toServer.relieve()
-    if (this.#state === 'refusing' && this.#conversation.refusalTold) return this.close(null)
-    const { cancelKey } = this.#conversation
+    const { cancelKey, refusalTold, departed } = this.#conversation
+    if (refusalTold || ((departed || this.#orphaned) && this.#served)) return this.close(null)
     if (cancelKey !== this.#cancelKey) {
       this.#cancelKey = cancelKey
-      this.#around.cancelTargets.set(cancelKey, this.#upstream)
+      const { upstream, kept } = this.#server
+      this.#around.cancelTargets.set(cancelKey, { upstream, kept })
     }
   }
 
   broke(thrown: unknown): void {
     this.#around.account.internalErrors += 1
-    this.#around.log.error({ err: thrown, session: this.id }, 'a session broke and was closed')
+    this.#around.log.error(
+      { err: thrown, session: this.facts.id },
+      'a session broke and was closed',
+    )
     this.close(null)
   }
 
@@ -395,6 +389,6 @@ export class Session implements PumpOwner, SessionFacts {
     this.#state = 'closed'
     if (this.#cancelKey !== '') this.#around.cancelTargets.delete(this.#cancelKey)
     this.line?.tell('onClosed', { error: this.#error })
-    this.#around.closed(this)
+    this.#forget(this)
   }
 }

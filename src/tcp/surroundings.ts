@@ -1,15 +1,16 @@
 /** What a generation hands to a listener, and a listener to its sessions. */
-import type { SocketHandler } from 'bun'
 import type { Logger } from 'pino'
 import type { Address } from '../base/address.ts'
 import type { ObserverDesk } from '../hooks/observers.ts'
 import type { AddressPair, SessionFacts } from '../hooks/step.ts'
 import type { OpeningVerdict } from '../hooks/verdict.ts'
-import type { FlowLimits, Protocol, Wanted } from '../protocols/protocol.ts'
+import type { FlowLimits, Gate, Protocol, Wanted } from '../protocols/protocol.ts'
 import type { Balancer } from '../upstream/balancer.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { Account } from './account.ts'
+import type { KeptServer } from './kept-server.ts'
 import type { DirectionHooks } from './pump.ts'
+import type { ServerPool } from './server-pool.ts'
 
 /** The hooks of one service, as a generation built them. */
 export interface ServiceHooks {
@@ -26,6 +27,10 @@ export interface ListenerOptions {
   readonly protocol: Protocol
   readonly hooks: ServiceHooks
   readonly balancer: Balancer
+  /** The upstreams whose connections are bounded, or shared by clients. */
+  readonly pools: ReadonlyMap<Upstream, ServerPool>
+  /** How clients are let in, where server connections are logged in already; else null. */
+  readonly gate: Gate | null
   readonly limits: FlowLimits
   readonly sessionsMax: number
   /** 0: none. */
@@ -40,14 +45,19 @@ export interface ListenerOptions {
   readonly serverConnected: ((upstream: Upstream, server: AddressPair) => void) | null
 }
 
+/** Where a CancelRequest goes. */
+export interface CancelTarget {
+  readonly upstream: Upstream
+  /** The connection that is meant, where the gateway gave the client a key of its own. */
+  readonly kept: KeptServer | null
+}
+
 /** What a session is given by its listener. */
-export interface Surroundings<Session> extends Omit<ListenerOptions, 'address' | 'sessionsMax'> {
+export interface Surroundings extends Omit<ListenerOptions, 'address' | 'sessionsMax'> {
   /** Prefix of session ids, unique to this listener and start. */
   readonly instance: string
   /** The time of the last beat, in milliseconds, so that sessions need not ask the clock. */
   readonly beat: { now: number }
-  readonly serverHandlers: SocketHandler<Session>
   /** Where a CancelRequest goes, by the key it names. */
-  readonly cancelTargets: Map<string, Upstream>
-  closed(session: Session): void
+  readonly cancelTargets: Map<string, CancelTarget>
 }

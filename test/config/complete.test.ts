@@ -19,7 +19,7 @@ test('nothing at all becomes one group with one block', () => {
       metrics: { default: {} },
       servers: { default: {} },
       clients: { default: { writes: {} } },
-      pools: { default: { writes: {} } },
+      pools: { default: { writes: { mode: 'none' } } },
       proxies: { default: { writes: {} } },
     },
     notices: [],

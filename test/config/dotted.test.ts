@@ -59,7 +59,10 @@ describe('what a plugin changes at onConfigLoaded', () => {
   })
 
   test('keeps the secrets that it was not shown', () => {
-    const before = config({ 'clients.default.writes.startupParams.password': 'kept' })
+    const before = config({
+      'clients.default.writes.startupParams.user': 'ann',
+      'clients.default.writes.startupParams.password': 'kept',
+    })
     const { config: after } = withChanges(before, { 'loggers.default.level': 'warn' })
     expect(after.clients.default['writes']?.startupParams?.password).toBe('kept')
   })

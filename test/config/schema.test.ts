@@ -167,7 +167,7 @@ describe('an empty map of keys means the defaults', () => {
     })
     expect(clients.default['writes']?.sslMode).toBe('disable')
     expect(clients.default['writes']?.startupParams).toBeUndefined()
-    expect(pools.default['writes']).toMatchObject({ mode: 'session', waitTimeout: 30_000 })
+    expect(pools.default['writes']).toMatchObject({ mode: 'none', waitTimeout: 30_000 })
     expect({ drainTimeout, workers }).toEqual({ drainTimeout: 30_000, workers: 1 })
     expect(loaded.plugins).toMatchObject({
       observersQueuedMax: 1000,

@@ -97,6 +97,8 @@ export function startService(options: ServiceOptions): Service {
       },
     },
     balancer: createBalancer(upstreams, 'ROUND_ROBIN'),
+    pools: new Map(),
+    gate: null,
     limits: { messageBytesMax: options.messageBytesMax ?? 2 ** 24, budget },
     sessionsMax: options.sessionsMax ?? 1000,
     loginTimeoutMs: options.loginTimeoutMs ?? 60_000,

@@ -10,6 +10,24 @@ calls.took('onOpening', 2000)
 calls.failed('onOpening')
 calls.timedOut('onOpening')
 
+const POOL = {
+  upstream: { group: 'default', block: 'writes' },
+  pool: {
+    sizeMax: 20,
+    kept: { length: 21 },
+    lent: 22,
+    waiting: 23,
+    counts: {
+      waits: 24,
+      waitedMs: 25_000,
+      waitTimeouts: 26,
+      opened: 27,
+      reused: 28,
+      discarded: 29,
+    },
+  },
+}
+
 function sources(sessionsOpen: () => number): CountSources {
   return {
     listeners: () => [
@@ -25,6 +43,7 @@ function sources(sessionsOpen: () => number): CountSources {
           bytesToClient: 103,
           violations: 2,
           loginTimeouts: 3,
+          loginsRefused: 18,
           idleTimeouts: 4,
           cancelRequests: 5,
           internalErrors: 6,
@@ -33,6 +52,7 @@ function sources(sessionsOpen: () => number): CountSources {
       },
     ],
     upstreams: () => [{ group: 'default', block: 'writes', failures: 9 }],
+    pools: () => [POOL],
     plugins: () => [
       {
         name: 'audit',

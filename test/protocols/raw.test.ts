@@ -12,6 +12,7 @@ function converse(fromClient: Wanted, fromServer: Wanted) {
     fromClient,
     fromServer,
     limits: { messageBytesMax: 10, budget: { held: 0, heldMax: 10, spent: 0 } },
+    gate: null,
     waker: {
       wakeToServer: () => woken.push('server'),
       wakeToClient: () => woken.push('client'),

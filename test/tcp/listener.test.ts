@@ -67,6 +67,8 @@ describe('an address', () => {
       },
       balancer: createBalancer([], 'RANDOM'),
       limits: { messageBytesMax: 100, budget: { held: 0, heldMax: 100, spent: 0 } },
+      pools: new Map(),
+      gate: null,
       sessionsMax: 1,
       loginTimeoutMs: 0,
       idleTimeoutMs: 0,

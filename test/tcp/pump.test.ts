@@ -71,6 +71,7 @@ function bench(decide: Decide | null, options: BenchOptions = {}): Bench {
     fromServer: { cut: 'message', tags: null },
     limits: { messageBytesMax: 1000, budget: { held: 0, heldMax: 1000, spent: 0 } },
     waker: { wakeToServer: () => {}, wakeToClient: () => {} },
+    gate: null,
   })
   const ends = new Ends()
   const outlet = new Outlet(ends)
@@ -105,6 +106,7 @@ function ownerTelling(told: string[]): PumpOwner {
     refuse: ({ code }) => void told.push(`refuse ${code}`),
     violated: (sentence) => void told.push(`violated ${sentence}`),
     cancel: () => void told.push('cancel'),
+    admitted: async () => void told.push('admitted'),
     route: (block) => {
       told.push(`route ${block}`)
       return null

@@ -1,16 +1,10 @@
 /** From client to server: startup packets, then messages, and what refusing one of them takes. */
 import type { ClientFlow, ConversationOptions, Cut, Part, Piece, Refused } from '../protocol.ts'
-import {
-  areWhole,
-  copyFail,
-  errorResponse,
-  failingParse,
-  failingQuery,
-  SYNC,
-  walk,
-} from './messages.ts'
+import { answerFlaw, denied, endsReady, responded } from './answers.ts'
+import { Door, LOGIN_BYTES_MAX } from './door.ts'
+import { areWhole, errorResponse, walk } from './messages.ts'
 import { partsOf } from './parts.ts'
-import { type Fate, type Judge, joined, lengthAt, MessageReader } from './reader.ts'
+import { type Fate, HEADER_BYTES, type Judge, joined, lengthAt, MessageReader } from './reader.ts'
 import {
   CANCEL_REQUEST,
   GSSENC_REQUEST,
@@ -20,15 +14,7 @@ import {
   STARTUP_BYTES_MAX,
   startupFlaw,
 } from './startup.ts'
-import {
-  BACKEND,
-  BACKEND_TAGS,
-  FRONTEND,
-  FRONTEND_PLAIN,
-  FRONTEND_TAGS,
-  NOTHING_PLAIN,
-  unwanted,
-} from './tags.ts'
+import { FRONTEND, FRONTEND_PLAIN, FRONTEND_TAGS, NOTHING_PLAIN, unwanted } from './tags.ts'
 import type { Talk } from './talk.ts'
 
 const EMPTY: Uint8Array = new Uint8Array(0)
@@ -38,16 +24,6 @@ const NO_ENCRYPTION = Uint8Array.of(0x4e)
 /** Messages that begin a statement: a unit begins with one and has no second. */
 function begins(tag: number): boolean {
   return tag === FRONTEND.Query || tag === FRONTEND.Parse || tag === FRONTEND.FunctionCall
-}
-
-/** Messages that belong to a copy into the server. */
-function copies(tag: number): boolean {
-  return tag === FRONTEND.CopyData || tag === FRONTEND.CopyDone || tag === FRONTEND.CopyFail
-}
-
-/** Messages that PostgreSQL answers with a ReadyForQuery: a unit ends with one. */
-function endsReady(tag: number): boolean {
-  return tag === FRONTEND.Query || tag === FRONTEND.FunctionCall || tag === FRONTEND.Sync
 }
 
 export class PostgresClientFlow implements ClientFlow, Judge {
@@ -62,7 +38,10 @@ export class PostgresClientFlow implements ClientFlow, Judge {
   /** True while the StartupMessage itself is with the chain. */
   #opening = false
   #refused: Refused | null = null
-  refusalTold = false
+  #told = false
+  /** Where the gateway lets clients in by itself, else null. */
+  readonly #door: Door | null
+  startup: Uint8Array = EMPTY
 
   constructor(talk: Talk, options: ConversationOptions) {
     this.#talk = talk
@@ -70,6 +49,7 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     this.#reader = new MessageReader(this, options.fromClient, options.limits)
     talk.toServerDue = this.#reader.due
     this.#plain = unwanted(FRONTEND_PLAIN, this.#wanted)
+    this.#door = options.gate === null ? null : new Door(talk, options.gate)
   }
 
   get plain(): Uint8Array {
@@ -91,12 +71,19 @@ export class PostgresClientFlow implements ClientFlow, Judge {
   get routable(): boolean {
     return this.#startup || this.#opening
   }
+  get refusalTold(): boolean {
+    return this.#told || this.#door?.state === 'refused'
+  }
+  /** A part of a message has been let through, and the rest has not. */
+  get midMessage(): boolean {
+    return this.#reader.midMessage
+  }
 
   pass(chunk: Uint8Array): boolean {
     const talk = this.#talk
     const { ledger } = talk
     if (this.#startup || !talk.ordinary || !this.#reader.atRest) return false
-    if (!areWhole(chunk, FRONTEND_TAGS)) return false
+    if (!areWhole(chunk, FRONTEND_TAGS) || (this.#door !== null && mayLeave(chunk))) return false
     for (let at = 0; at < chunk.length; at += 1 + lengthAt(chunk, at)) ledger.note(chunk[at]!)
     return true
   }
@@ -107,10 +94,15 @@ export class PostgresClientFlow implements ClientFlow, Judge {
   }
 
   next(): Piece {
+    if (this.#door?.state === 'due') {
+      this.#door.state = 'open'
+      return 'admitted'
+    }
     return this.#startup ? this.#nextStartup() : this.#reader.next()
   }
 
   end(): void {
+    this.#talk.leaving = this.#talk.lent
     this.#reader.end()
   }
 
@@ -169,17 +161,22 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     this.#talk.database = facts.database
     this.#talk.applicationName = facts.applicationName
     if (this.#refused !== null) {
-      this.refusalTold = true
+      this.#told = true
       this.#talk.tellClient(errorResponse(this.#refused, 'FATAL'))
       return 'none'
     }
     const bytes = this.#reader.bytes
+    this.startup = bytes
     this.#reader.push(this.#packet)
     this.#packet = EMPTY
     this.#reader.bytes = bytes
     if (this.#wanted !== null && this.#wanted[FRONTEND.StartupMessage] === 1) {
       this.#opening = true
       return 'unit'
+    }
+    if (this.#door !== null) {
+      this.#door.knock(this.startup)
+      return this.next()
     }
     this.#talk.ledger.note(FRONTEND.StartupMessage)
     return 'pass'
@@ -190,8 +187,11 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     return 'violation'
   }
 
-  begin(tag: number): Fate {
+  begin(tag: number, total: number): Fate {
     const talk = this.#talk
+    if (this.#door !== null && (tag === FRONTEND.Terminate || !talk.loggedIn)) {
+      return this.#atDoor(this.#door, tag, total)
+    }
     if (talk.swallowing && tag !== FRONTEND.Terminate) {
       if (tag !== FRONTEND.Sync || !talk.endSwallowing()) return 'drop'
     }
@@ -200,8 +200,20 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     return 'pass'
   }
 
+  /** Whom the gateway lets in by itself reaches no server before, and takes no leave of one. */
+  #atDoor(door: Door, tag: number, total: number): Fate {
+    if (tag === FRONTEND.Terminate) {
+      this.#talk.leaving = true
+      this.#talk.ledger.note(tag)
+      return this.#wanted?.[tag] === 1 ? 'hold' : 'drop'
+    }
+    if (total <= LOGIN_BYTES_MAX) return 'hold'
+    door.overwhelmed()
+    return 'drop'
+  }
+
   finish(): boolean {
-    return false
+    return this.#door !== null && !this.#talk.loggedIn
   }
 
   alone(bytes: Uint8Array): Uint8Array {
@@ -220,19 +232,31 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     const { ledger } = this.#talk
     if (this.#opening) {
       this.#opening = false
-      ledger.note(FRONTEND.StartupMessage)
-      return bytes
+      if (this.#door === null) {
+        ledger.note(FRONTEND.StartupMessage)
+        return bytes
+      }
+      this.#door.knock(this.startup)
+      return EMPTY
+    }
+    if (this.#door !== null && !this.#talk.loggedIn) {
+      this.#door.take(bytes)
+      return EMPTY
     }
     if (this.#talk.swallowing) return this.#forwardSwallowing(bytes)
-    walk(bytes, FRONTEND_TAGS, (tag) => ledger.note(tag))
-    return bytes
+    let end = bytes.length
+    walk(bytes, FRONTEND_TAGS, (tag, from) => {
+      ledger.note(tag)
+      if (tag === FRONTEND.Terminate && this.#talk.lent) end = from
+    })
+    return end === bytes.length ? bytes : bytes.subarray(0, end)
   }
 
   /** What is left of messages of which one before was refused in the same unit. */
   #forwardSwallowing(bytes: Uint8Array): Uint8Array {
     let out = EMPTY
     walk(bytes, FRONTEND_TAGS, (tag, from, to) => {
-      if (this.begin(tag) === 'drop') return
+      if (this.begin(tag, to - from) === 'drop') return
       if (this.#wanted?.[tag] === 1) this.#talk.ledger.note(tag)
       out = joined(out, bytes.subarray(from, to))
     })
@@ -240,122 +264,20 @@ export class PostgresClientFlow implements ClientFlow, Judge {
   }
 
   deny(unit: Uint8Array, refused: Refused): Uint8Array | null {
-    if (!this.#talk.loggedIn) return null
-    let out = EMPTY
-    walk(unit, FRONTEND_TAGS, (tag, from, to) => {
-      out = joined(out, this.#denyOne(tag, unit.subarray(from, to), refused))
-    })
-    return out
-  }
-
-  /** Refuses one message; returns what goes to the server in its place. */
-  #denyOne(tag: number, bytes: Uint8Array, refused: Refused): Uint8Array {
-    const talk = this.#talk
-    const { ledger } = talk
-    if (tag === FRONTEND.Terminate) {
-      ledger.note(tag)
-      return bytes
-    }
-    if (talk.swallowing) {
-      if (tag !== FRONTEND.Sync || !talk.endSwallowing()) return EMPTY
-      ledger.note(tag)
-      return bytes
-    }
-    const synchronises = tag === FRONTEND.Sync || tag === FRONTEND.Flush
-    if (copies(tag) || (synchronises && ledger.copying)) {
-      ledger.note(FRONTEND.CopyFail)
-      return copyFail(talk.marker(errorResponse(refused)))
-    }
-    const ready = endsReady(tag)
-    if (ledger.quiet) {
-      talk.swallowing = !ready
-      talk.answer(errorResponse(refused), ready)
-      return EMPTY
-    }
-    if (tag !== FRONTEND.Sync && ready) {
-      ledger.note(FRONTEND.Query)
-      return failingQuery(talk.marker(errorResponse(refused)))
-    }
-    // The rest up to Sync is not needed any more: the server would skip it.
-    talk.swallowing = tag !== FRONTEND.Sync
-    const fails = this.#failing(errorResponse(refused), synchronises)
-    if (tag !== FRONTEND.Sync) return fails
-    ledger.note(FRONTEND.Sync)
-    return joined(fails, SYNC)
-  }
-
-  /**
-   * What surely fails in a pipeline; `instead` is written in the place of the error. Behind
-   * an Execute the server may copy in by the time it reads this, where only CopyFail fails well:
-   * elsewhere the server ignores that. Needed where a client may still be polite to a copy.
-   */
-  #failing(instead: Uint8Array, mayCopy: boolean): Uint8Array {
-    const { ledger } = this.#talk
-    if (mayCopy) ledger.note(FRONTEND.CopyFail)
-    ledger.note(FRONTEND.Parse)
-    const marker = this.#talk.marker(instead)
-    return mayCopy ? joined(copyFail(marker), failingParse(marker)) : failingParse(marker)
+    return this.#talk.loggedIn ? denied(this.#talk, unit, refused) : null
   }
 
   answerFlaw(bytes: Uint8Array): string | null {
-    let ready = 0
-    let behind = 0
-    const flaw = walk(bytes, BACKEND_TAGS, (tag) => {
-      if (tag === BACKEND.ReadyForQuery) ready += 1
-      else if (ready > 0) behind += 1
-    })
-    if (flaw !== null) return flaw
-    if (ready > 1) return `${ready} ReadyForQuery messages in one answer`
-    return behind > 0 ? 'messages follow ReadyForQuery' : null
+    return answerFlaw(bytes)
   }
 
   respond(unit: Uint8Array, bytes: Uint8Array): Uint8Array {
     const talk = this.#talk
-    if (this.#opening || !talk.loggedIn) {
-      this.#opening = false
-      talk.tellClient(bytes.slice())
-      return EMPTY
-    }
-    let synced = false
-    let readyOwed = false
-    let extended = false
-    let endsCopy = false
-    let asks = false
-    walk(unit, FRONTEND_TAGS, (tag) => {
-      synced ||= tag === FRONTEND.Sync
-      readyOwed ||= endsReady(tag)
-      endsCopy ||= tag === FRONTEND.CopyDone || tag === FRONTEND.CopyFail
-      asks ||= !(copies(tag) || tag === FRONTEND.Sync || tag === FRONTEND.Flush)
-      extended ||= !(endsReady(tag) || tag === FRONTEND.CopyData)
-    })
-    if (talk.swallowing) {
-      if (!synced || !talk.endSwallowing()) return EMPTY
-      talk.ledger.note(FRONTEND.Sync)
-      return SYNC
-    }
-    const { body, failed, ready } = splitAnswer(bytes)
-    if (endsCopy && !asks && talk.ledger.owed > 0) return this.#respondCopy(body, synced)
-    const server = talk.ledger.unsynced > 0 && (extended || synced)
-    let out = EMPTY
-    // What this pipeline did before must not be committed by its Sync.
-    if (server && failed) out = this.#failing(body.slice(), !asks)
-    else talk.answer(body, readyOwed && !server)
-    if (synced && server) {
-      talk.ledger.note(FRONTEND.Sync)
-      return joined(out, SYNC)
-    }
-    talk.swallowing = extended && !readyOwed && (failed || ready)
-    return out
-  }
-
-  /** The copy must end at the server too: it fails there, and its error becomes the answer. */
-  #respondCopy(body: Uint8Array, synced: boolean): Uint8Array {
-    const { ledger } = this.#talk
-    ledger.note(FRONTEND.CopyFail)
-    const ends = copyFail(this.#talk.marker(body.slice()))
-    if (!synced) return ends
-    ledger.note(FRONTEND.Sync)
-    return joined(ends, SYNC)
+    if (!(this.#opening || !talk.loggedIn)) return responded(talk, unit, bytes)
+    this.#opening = false
+    if (this.#door === null) talk.tellClient(bytes.slice())
+    else this.#door.answered(bytes)
+    return EMPTY
   }
 
   parts(bytes: Uint8Array, cut: Cut, tags: Uint8Array | null): readonly Part[] {
@@ -377,13 +299,7 @@ function isStartup(bytes: Uint8Array): boolean {
   return bytes[0] === 0
 }
 
-/** An answer without its ReadyForQuery, and whether it had one, and an error. */
-function splitAnswer(bytes: Uint8Array): { body: Uint8Array; failed: boolean; ready: boolean } {
-  let end = bytes.length
-  let failed = false
-  walk(bytes, BACKEND_TAGS, (tag, from) => {
-    if (tag === BACKEND.ReadyForQuery) end = from
-    failed ||= tag === BACKEND.ErrorResponse
-  })
-  return { body: bytes.subarray(0, end), failed, ready: end < bytes.length }
+/** True where the last message may be a Terminate; a rare false alarm costs the short cut only. */
+function mayLeave(chunk: Uint8Array): boolean {
+  return chunk[chunk.length - HEADER_BYTES] === FRONTEND.Terminate
 }

@@ -1,13 +1,20 @@
 /** PostgreSQL's protocol 3 behind the protocol interface. */
-import type { Conversation, ConversationOptions, Protocol, Refused } from '../protocol.ts'
+import type {
+  Conversation,
+  ConversationOptions,
+  Protocol,
+  Refused,
+  ServerState,
+} from '../protocol.ts'
 import { PostgresClientFlow } from './client-flow.ts'
+import { greeting } from './door.ts'
+import { postgresErrands } from './errands.ts'
+import { IDLE } from './ledger.ts'
 import { errorResponse } from './messages.ts'
 import { PostgresServerFlow } from './server-flow.ts'
+import { cancelRequest, cancelTarget } from './startup.ts'
 import { backendTag, frontendTag } from './tags.ts'
 import { Talk } from './talk.ts'
-
-/** Length and code come before the key in a CancelRequest. */
-const CANCEL_KEY_AT = 8
 
 class PostgresConversation implements Conversation {
   readonly fromClient: PostgresClientFlow
@@ -48,12 +55,36 @@ class PostgresConversation implements Conversation {
   get cancelKey(): string {
     return this.#talk.cancelKey
   }
+  get startup(): Uint8Array {
+    return this.fromClient.startup
+  }
+  get departed(): boolean {
+    return this.#talk.lent && this.#talk.ledger.left
+  }
+  get awaitsClient(): boolean {
+    const { ledger } = this.#talk
+    return this.fromClient.midMessage || ledger.copying || ledger.unsynced > 0 || ledger.skipping
+  }
+  get leaves(): 'idle' | 'transaction' | null {
+    const { ledger, loggedIn, refusals, toServerDue } = this.#talk
+    if (!loggedIn || ledger.owed > 0 || this.awaitsClient || !this.fromServer.atRest) return null
+    if (refusals.size > 0 || toServerDue.length > 0) return null
+    return ledger.status === IDLE ? 'idle' : 'transaction'
+  }
   get refusalTold(): boolean {
     return this.fromClient.refusalTold
   }
 
   refuse(refused: Refused): void {
     this.fromClient.refuse(refused)
+  }
+
+  admit({ parameters }: ServerState, key: Uint8Array): void {
+    const talk = this.#talk
+    talk.loggedIn = true
+    talk.ledger.status = IDLE
+    talk.cancelKey = Buffer.from(key).toString('hex')
+    talk.tellClient(greeting(parameters, key))
   }
 
   farewell(refused: Refused): Uint8Array | null {
@@ -66,6 +97,8 @@ class PostgresConversation implements Conversation {
 export const POSTGRES: Protocol = {
   name: 'postgres',
   tag: (from, name) => (from === 'client' ? frontendTag(name) : backendTag(name)),
-  cancelTarget: (request) => Buffer.from(request.subarray(CANCEL_KEY_AT)).toString('hex'),
+  cancelTarget,
   converse: (options) => new PostgresConversation(options),
+  errands: postgresErrands,
+  cancelRequest,
 }

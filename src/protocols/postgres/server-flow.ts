@@ -63,6 +63,10 @@ export class PostgresServerFlow implements Flow, Judge {
   get midMessage(): boolean {
     return this.#reader.midMessage
   }
+  /** Between two messages, with nothing to write. */
+  get atRest(): boolean {
+    return this.#reader.atRest && !this.#dropping
+  }
 
   pass(chunk: Uint8Array): boolean {
     const talk = this.#talk

@@ -58,3 +58,20 @@ export function parseStartup(packet: Uint8Array): StartupFacts | null {
     applicationName: parameters.get('application_name') ?? '',
   }
 }
+
+/** The key in a CancelRequest, in hex; "" where the bytes are none. */
+export function cancelTarget(packet: Uint8Array): string {
+  if (packet.length <= STARTUP_BYTES_MIN || numberAt(packet, 0) !== packet.length) return ''
+  if (numberAt(packet, 4) !== CANCEL_REQUEST) return ''
+  return Buffer.from(packet.subarray(STARTUP_BYTES_MIN)).toString('hex')
+}
+
+/** The request that cancels what the session with this key (process id and secret) is doing. */
+export function cancelRequest(key: Uint8Array): Uint8Array {
+  const packet = new Uint8Array(STARTUP_BYTES_MIN + key.length)
+  const view = new DataView(packet.buffer)
+  view.setUint32(0, packet.length)
+  view.setUint32(4, CANCEL_REQUEST)
+  packet.set(key, STARTUP_BYTES_MIN)
+  return packet
+}

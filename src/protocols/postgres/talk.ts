@@ -33,21 +33,27 @@ export class Talk {
   toServerDue: Uint8Array[] = []
   /** Refusals whose error the server still owes, by marker, oldest first. */
   readonly refusals = new Map<string, Refusal>()
+  /** True where the server connection outlives the session, which a farewell ends. */
+  readonly lent: boolean
+  /** True from the last words of a client on whose server connection is only lent. */
+  leaving = false
   /** True while a message of the server has begun and not ended. */
   midReply = false
   /** No step wants anything: so nothing is ever refused or answered by the gateway. */
   readonly #unwatched: boolean
   #emitted: OwnReply[] = []
 
-  constructor({ waker, fromClient, fromServer }: Omit<ConversationOptions, 'limits'>) {
+  constructor({ waker, fromClient, fromServer, gate }: Omit<ConversationOptions, 'limits'>) {
     this.waker = waker
+    this.lent = gate !== null
     this.#unwatched = fromClient.tags === null && fromServer.tags === null
     this.ledger = new Ledger((reply) => this.#emitted.push(reply))
   }
 
   /** The client is in, nobody looks at what is said, and not much is owed. */
   get ordinary(): boolean {
-    return this.#unwatched && this.loggedIn && this.ledger.owed <= SHORT_CUT_ENTRIES_MAX
+    if (!this.#unwatched || !this.loggedIn || this.leaving) return false
+    return this.ledger.owed <= SHORT_CUT_ENTRIES_MAX
   }
 
   get full(): boolean {

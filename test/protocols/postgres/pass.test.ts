@@ -15,6 +15,7 @@ function converse(wanted: Uint8Array | null): Conversation {
     fromServer: { cut: 'message', tags: null },
     limits: { messageBytesMax: 2 ** 20, budget: { held: 0, heldMax: 2 ** 24, spent: 0 } },
     waker: { wakeToServer: () => {}, wakeToClient: () => {} },
+    gate: null,
   })
 }
 

@@ -5,6 +5,7 @@ import type {
   Cut,
   Flow,
   FlowLimits,
+  Gate,
   Refused,
   Wanted,
 } from '../../../src/protocols/protocol.ts'
@@ -25,6 +26,7 @@ export interface StageOptions {
   readonly clientCut?: Cut
   readonly serverCut?: Cut
   readonly limits?: Partial<FlowLimits>
+  readonly gate?: Gate
 }
 
 export const DENIAL: Refused = { code: '42501', message: 'no' }
@@ -86,6 +88,7 @@ export class Stage {
       fromClient: wanted(fromClient, clientCut),
       fromServer: wanted(fromServer, serverCut),
       limits: { messageBytesMax: 2 ** 24, budget: this.budget, ...options.limits },
+      gate: options.gate ?? null,
       waker: {
         wakeToServer: () => this.#work('client'),
         wakeToClient: () => this.#work('server'),

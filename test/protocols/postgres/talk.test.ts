@@ -14,6 +14,7 @@ function bench(): Bench {
   const talk = new Talk({
     fromClient: nothing,
     fromServer: nothing,
+    gate: null,
     waker: {
       wakeToServer: () => woken.push('server'),
       wakeToClient: () => woken.push('client'),

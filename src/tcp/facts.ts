@@ -1,0 +1,59 @@
+/** What plugins may know of one session. */
+import { addressesOf } from '../base/address.ts'
+import type { AddressPair, SessionFacts } from '../hooks/step.ts'
+import type { Conversation } from '../protocols/protocol.ts'
+import type { ServerSide } from './server-side.ts'
+import type { Surroundings } from './surroundings.ts'
+
+/** The client's socket, as far as its addresses go. */
+type Addressed = Parameters<typeof addressesOf>[0]
+
+/** Where facts are read from. */
+export interface FactSources {
+  readonly number: number
+  readonly around: Surroundings
+  readonly client: Addressed
+  readonly server: ServerSide
+  readonly conversation: Conversation
+}
+
+export class Facts implements SessionFacts {
+  readonly memory = new Map<string, Map<string, Uint8Array>>()
+  readonly tls = null
+  lastRequest: Uint8Array = new Uint8Array(0)
+  readonly #sources: FactSources
+  #client: AddressPair | null = null
+
+  constructor(sources: FactSources) {
+    this.#sources = sources
+  }
+
+  get id(): string {
+    return `${this.#sources.around.instance}-${this.#sources.number}`
+  }
+  get client(): AddressPair {
+    this.#client ??= addressesOf(this.#sources.client)
+    return this.#client
+  }
+  get server(): AddressPair {
+    return this.#sources.server.addresses
+  }
+  get group(): string {
+    return this.#sources.around.group
+  }
+  get block(): string {
+    return this.#sources.server.upstream.block
+  }
+  get protocol(): string {
+    return this.#sources.around.protocol.name
+  }
+  get user(): string {
+    return this.#sources.conversation.user
+  }
+  get database(): string {
+    return this.#sources.conversation.database
+  }
+  get applicationName(): string {
+    return this.#sources.conversation.applicationName
+  }
+}

@@ -1,0 +1,204 @@
+/**
+ * A server connection that the gateway has logged in by itself. It outlives the sessions that it is
+ * lent to: between two of them it is cleaned, kept, watched, and made ready for the next one.
+ */
+import type { Socket } from 'bun'
+import { addressesOf } from '../base/address.ts'
+import type { AddressPair } from '../hooks/step.ts'
+import type { Errand, Errands, Refused, ServerState } from '../protocols/protocol.ts'
+import type { Kept, Pool } from '../upstream/pool.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+import { Outlet } from './outlet.ts'
+import { type ServerOwner, serverHandlers } from './server-owner.ts'
+
+/** Longest time for a server to answer the gateway's own statements. */
+const ERRAND_MS_MAX = 15_000
+
+/** How the connections of one pool are logged in and cleaned, and where they go back to. */
+export interface Keeping {
+  readonly errands: Errands
+  readonly pool: Pool<KeptServer>
+}
+
+/** Why an errand failed; null: it did not. `gone`: the connection is of no use any more. */
+export type Failure = { readonly refused: Refused; readonly gone: boolean } | null
+
+type Done = (failure: Failure) => void
+
+const GONE: Refused = { code: '08006', message: 'the database closed the connection' }
+const SILENT: Refused = { code: '08006', message: `no answer within ${ERRAND_MS_MAX} ms` }
+
+export class KeptServer implements ServerOwner, Kept {
+  readonly upstream: Upstream
+  readonly state: ServerState = { parameters: new Map(), cancelKey: new Uint8Array(0) }
+  readonly openedAtMs = performance.now()
+  /** When a session had it last, and when it last answered; in milliseconds. */
+  lentAtMs = this.openedAtMs
+  heardAtMs = this.openedAtMs
+  readonly #keeping: Keeping
+  #socket: Socket<ServerOwner> | null = null
+  /** Writes what the gateway itself says; a session has one of its own. */
+  #outlet = new Outlet(null)
+  #errand: Errand | null = null
+  #done: Done | null = null
+  #timer: Timer | undefined
+  /** CancelRequests under way that name this connection: no other client may be hit by them. */
+  #cancels = 0
+  #whenCalm: (() => void) | null = null
+
+  constructor(upstream: Upstream, keeping: Keeping) {
+    this.upstream = upstream
+    this.#keeping = keeping
+  }
+
+  get addresses(): AddressPair {
+    return addressesOf(this.#socket ?? {})
+  }
+
+  /** Connects and logs in. */
+  async open(wanted: () => boolean, done: Done): Promise<void> {
+    const dialled = await this.upstream.dial<ServerOwner>(serverHandlers, this, wanted)
+    if (dialled.kind === 'failed') {
+      return done({ refused: { code: '08006', message: dialled.cause }, gone: true })
+    }
+    const { keepAliveMs } = this.upstream
+    if (keepAliveMs !== null) dialled.socket.setKeepAlive(true, keepAliveMs)
+    this.#socket = dialled.socket
+    this.#outlet = new Outlet(dialled.socket)
+    this.#run(this.#keeping.errands.logIn(this.state), done)
+  }
+
+  /** Gives the connection the settings that a client asked for, which also proves that it lives. */
+  prepare(startup: Uint8Array, done: Done): void {
+    this.#run(this.#keeping.errands.prepare(startup, this.state), done)
+  }
+
+  /** Lends the socket: whoever takes it owns what happens on it until `takeBack`. */
+  lend(owner: ServerOwner): Socket<ServerOwner> {
+    const socket = this.#socket!
+    this.#endErrand()
+    socket.data = owner
+    return socket
+  }
+
+  /** The session that it was lent to has ended, and left it in this state. */
+  takeBack(left: 'idle' | 'transaction'): void {
+    this.#socket!.data = this
+    this.lentAtMs = performance.now()
+    this.clean(left)
+  }
+
+  /** Takes away what a client left or asked for; then it goes back to the pool. */
+  clean(left: 'idle' | 'transaction'): void {
+    this.#run(this.#keeping.errands.clean(left, this.state), (failure) => {
+      if (failure === null) this.#calm(() => this.#keep())
+      else this.discard()
+    })
+  }
+
+  /** Ready for the next client. */
+  #keep(): void {
+    this.heardAtMs = performance.now()
+    this.#run(this.#keeping.errands.watch(this.state), () => this.#lost())
+    this.#keeping.pool.giveBack(this)
+  }
+
+  /** Asks a kept connection, which was taken out of the pool for it, for a sign of life. */
+  probe(): void {
+    this.#run(this.#keeping.errands.probe(this.state), (failure) => {
+      if (failure === null) this.#keep()
+      else this.discard()
+    })
+  }
+
+  /** Ends it without a word to the pool. */
+  close(): void {
+    this.#endErrand()
+    const socket = this.#socket
+    this.#socket = null
+    socket?.write(this.#keeping.errands.farewell)
+    socket?.end()
+  }
+
+  /** A CancelRequest that names this connection is on its way; returns what ends that. */
+  cancelling(): () => void {
+    this.#cancels += 1
+    return () => {
+      this.#cancels -= 1
+      if (this.#cancels > 0) return
+      const calm = this.#whenCalm
+      this.#whenCalm = null
+      calm?.()
+    }
+  }
+
+  #calm(then: () => void): void {
+    if (this.#cancels === 0) return then()
+    this.#whenCalm = then
+  }
+
+  /** Nobody may have it any more, and its place in the pool is not among the kept. */
+  discard(): void {
+    this.#endErrand()
+    this.#socket?.terminate()
+    this.#socket = null
+    this.#keeping.pool.discard()
+  }
+
+  /** A connection that nobody used has ended. */
+  #lost(): void {
+    const { pool } = this.#keeping
+    this.close()
+    if (pool.remove(this)) pool.vacate()
+  }
+
+  #run(errand: Errand, done: Done): void {
+    this.#endErrand()
+    this.#errand = errand
+    this.#done = done
+    if (errand.opening.length > 0) {
+      this.#timer = setTimeout(() => this.#fail(SILENT), ERRAND_MS_MAX)
+      this.#outlet.write(errand.opening)
+    }
+    if (errand.outcome !== null) this.#settle(errand)
+  }
+
+  #endErrand(): Done | null {
+    clearTimeout(this.#timer)
+    const done = this.#done
+    this.#errand = null
+    this.#done = null
+    return done
+  }
+
+  #settle({ outcome }: Errand): void {
+    if (outcome === null) return
+    const done = this.#endErrand()
+    done?.(outcome.kind === 'done' ? null : { refused: outcome.refused, gone: false })
+  }
+
+  #fail(refused: Refused): void {
+    this.#endErrand()?.({ refused, gone: true })
+  }
+
+  fromServer(_socket: Socket<ServerOwner>, chunk: Uint8Array): void {
+    const errand = this.#errand
+    if (errand === null) return
+    const answer = errand.take(chunk)
+    if (answer.length > 0) this.#outlet.write(answer)
+    this.#settle(errand)
+  }
+
+  serverDrained(): void {
+    this.#outlet.drained()
+  }
+
+  serverEnded(): void {
+    this.#fail(GONE)
+  }
+
+  serverClosed(): void {
+    this.#socket = null
+    this.#fail(GONE)
+  }
+}

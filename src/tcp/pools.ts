@@ -1,0 +1,114 @@
+/** Makes the pools of a service, and the gate where the gateway itself lets clients in. */
+import { readFileSync } from 'node:fs'
+import { isLocal, parseAddress } from '../base/address.ts'
+import { GatewayError } from '../base/errors.ts'
+import type { ClientConfig, PoolConfig, ProxyConfig, ServerConfig } from '../config/schema.ts'
+import { ServerLogin } from '../protocols/postgres/login/server-login.ts'
+import { parseUserFile } from '../protocols/postgres/login/user-file.ts'
+import { Users } from '../protocols/postgres/login/users.ts'
+import type { Gate, PoolLogin, Protocol } from '../protocols/protocol.ts'
+import { Pool } from '../upstream/pool.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+import type { KeptServer } from './kept-server.ts'
+import { ServerPool } from './server-pool.ts'
+
+/** What the configuration says of one block. */
+export interface BlockConfig {
+  readonly client: ClientConfig
+  readonly pool: PoolConfig
+  readonly proxy: ProxyConfig
+}
+
+/** The size in effect, by GatewayD's rule. */
+const SIZE_DEFAULT = 10
+const SIZE_MIN = 2
+
+function sizeOf({ size }: PoolConfig): number {
+  return size <= 0 ? SIZE_DEFAULT : Math.max(size, SIZE_MIN)
+}
+
+/** The pool of one upstream; null where every client has a connection of its own. */
+export function createServerPool(
+  upstream: Upstream,
+  protocol: Protocol,
+  { client, pool, proxy }: BlockConfig,
+): ServerPool | null {
+  const login = loginOf(client, pool)
+  if (login === null && pool.mode === 'none') return null
+  const connections = new Pool<KeptServer>({
+    sizeMax: pool.mode === 'none' ? Number.POSITIVE_INFINITY : sizeOf(pool),
+    waitTimeoutMs: pool.waitTimeout,
+  })
+  const errands = login === null ? null : (protocol.errands?.(login) ?? null)
+  return new ServerPool({
+    upstream,
+    pool: connections,
+    keeping: errands === null ? null : { errands, pool: connections },
+    checkPeriodMs: proxy.healthCheckPeriod,
+    idleTimeoutMs: pool.idleTimeout,
+    lifetimeMs: pool.lifetime,
+  })
+}
+
+function loginOf(client: ClientConfig, pool: PoolConfig): PoolLogin | null {
+  const { startupParams, address, network } = client
+  if (startupParams === undefined) return null
+  const encrypted = ['require', 'verify-ca', 'verify-full'].includes(client.sslMode)
+  return {
+    user: startupParams.user,
+    database: startupParams.database || startupParams.user,
+    password: startupParams.password,
+    resetQuery: pool.resetQuery,
+    cleartextPermitted: encrypted || isLocal(parseAddress(address, network)!),
+  }
+}
+
+export interface GateOptions {
+  readonly group: string
+  readonly server: ServerConfig
+  /** The blocks of the group. */
+  readonly clients: Readonly<Record<string, ClientConfig>>
+  /** True where a plugin may answer logins. */
+  readonly hasDecider: boolean
+  readonly turnedAway: (reason: string) => void
+}
+
+/**
+ * How the clients of a server are let in; null where their database asks them. Throws
+ * CONFIG_INVALID where the user file cannot be used, and where nobody would let anybody in.
+ */
+export function createGate(options: GateOptions): Gate | null {
+  const { group, server, clients, hasDecider, turnedAway } = options
+  const { startupParams } = Object.values(clients).find((client) => client.startupParams) ?? {}
+  if (startupParams === undefined) return null
+  const { auth } = server
+  const database = startupParams.database || startupParams.user
+  if (auth === '') {
+    if (hasDecider) return { doorkeeper: null, database, turnedAway }
+    const problem = `servers.${group}: the gateway logs in to the database by itself, and nobody`
+    const cure = `set servers.${group}.auth, or a plugin that answers logins`
+    throw new GatewayError(
+      'CONFIG_INVALID',
+      `${problem} would ask its clients who they are; ${cure}`,
+    )
+  }
+  const key = `servers.${group}.authFile`
+  const users = auth === 'trust' ? new Users([]) : readUsers(server.authFile, key)
+  const login = { method: auth, users, binding: null }
+  return { doorkeeper: () => new ServerLogin(login), database, turnedAway }
+}
+
+function readUsers(path: string, key: string): Users {
+  let bytes: Uint8Array
+  try {
+    bytes = readFileSync(path)
+  } catch (cause) {
+    throw new GatewayError('CONFIG_INVALID', `${key}: ${path} cannot be read`, { cause })
+  }
+  const file = parseUserFile(bytes)
+  if (file.kind === 'users') return file.users
+  const lines = file.problems.map(({ line, message }) =>
+    line === 0 ? `${path}: ${message}` : `${path}:${line}: ${message}`,
+  )
+  throw new GatewayError('CONFIG_INVALID', `${key} cannot be used:\n${lines.join('\n')}`)
+}

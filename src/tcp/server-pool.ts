@@ -1,0 +1,52 @@
+/** The server connections of one upstream that clients share: how many, and how they are kept. */
+import type { Pool } from '../upstream/pool.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+import type { Keeping, KeptServer } from './kept-server.ts'
+
+export interface ServerPoolOptions {
+  readonly upstream: Upstream
+  readonly pool: Pool<KeptServer>
+  /** Null: connections are not logged in, so that each serves one client and is closed then. */
+  readonly keeping: Keeping | null
+  /** Time after which a kept connection is asked for a sign of life; 0: never. */
+  readonly checkPeriodMs: number
+  /** A connection that nobody has used for so long is closed; 0: never. */
+  readonly idleTimeoutMs: number
+  /** A kept connection older than that is closed; 0: never. */
+  readonly lifetimeMs: number
+}
+
+export class ServerPool {
+  readonly upstream: Upstream
+  readonly pool: Pool<KeptServer>
+  readonly keeping: Keeping | null
+  readonly #options: ServerPoolOptions
+
+  constructor(options: ServerPoolOptions) {
+    this.#options = options
+    this.upstream = options.upstream
+    this.pool = options.pool
+    this.keeping = options.keeping
+  }
+
+  /** Looks after the connections that nobody uses; called on every beat, `now` in milliseconds. */
+  check(now: number): void {
+    const { checkPeriodMs, idleTimeoutMs, lifetimeMs } = this.#options
+    for (const server of [...this.pool.kept]) {
+      const unusedMs = now - server.lentAtMs
+      const old = lifetimeMs > 0 && now - server.openedAtMs >= lifetimeMs
+      if (old || (idleTimeoutMs > 0 && unusedMs >= idleTimeoutMs)) this.#close(server)
+      else if (checkPeriodMs > 0 && now - server.heardAtMs >= checkPeriodMs) this.#probe(server)
+    }
+  }
+
+  #close(server: KeptServer): void {
+    if (!this.pool.remove(server)) return
+    server.close()
+    this.pool.vacate()
+  }
+
+  #probe(server: KeptServer): void {
+    if (this.pool.remove(server)) server.probe()
+  }
+}

@@ -1,0 +1,217 @@
+/**
+ * The server's end of one session: the upstream that it goes to, the way to a connection (a place
+ * in the pool, a dial, or a connection that is logged in already), and what is written before.
+ */
+import type { Socket } from 'bun'
+import { addressesOf } from '../base/address.ts'
+import type { AddressPair } from '../hooks/step.ts'
+import type { Refusal } from '../hooks/verdict.ts'
+import type { Grant, Pool, Waiting } from '../upstream/pool.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+import { type Failure, type Keeping, KeptServer } from './kept-server.ts'
+import { Outlet } from './outlet.ts'
+import * as refusals from './refusals.ts'
+import { type ServerOwner, serverHandlers } from './server-owner.ts'
+import type { Surroundings } from './surroundings.ts'
+
+const NO_ADDRESSES: AddressPair = { local: '', remote: '' }
+/** A server that does not close when the session has ended is cut off this long after it. */
+const LINGER_MS = 10_000
+
+/** Told how the way to a server ended: null, or why there is none. */
+type Arrived = (refusal: Refusal | null) => void
+
+interface ServerSideOwner extends ServerOwner {
+  /** Something inside went wrong. */
+  broke(thrown: unknown): void
+}
+
+export class ServerSide {
+  upstream: Upstream
+  outlet = new Outlet(null)
+  socket: Socket<ServerOwner> | null = null
+  /** The connection, where it is one that the gateway has logged in. */
+  kept: KeptServer | null = null
+  readonly #around: Surroundings
+  readonly #owner: ServerSideOwner
+  #pair: AddressPair | null = null
+  /** The pool in which this session has a place, where it has one. */
+  #place: Pool<KeptServer> | null = null
+  #waiting: Waiting | null = null
+  /** Counts the ways that were begun: one that is not the last leads nowhere any more. */
+  #way = 0
+  #linger: Timer | undefined
+
+  constructor(upstream: Upstream, around: Surroundings, owner: ServerSideOwner) {
+    this.upstream = upstream
+    this.#around = around
+    this.#owner = owner
+  }
+
+  /** Both ends of the connection; empty where there is none. */
+  get addresses(): AddressPair {
+    if (this.socket === null) return NO_ADDRESSES
+    this.#pair ??= addressesOf(this.socket)
+    return this.#pair
+  }
+
+  /** True while another session must leave first. */
+  get waits(): boolean {
+    return this.#waiting !== null
+  }
+
+  /**
+   * Finds a way to the upstream. `arrived` is told once, unless the session turns elsewhere or
+   * leaves before; `startup` is what the client introduced itself with, for a kept connection.
+   */
+  reach(startup: Uint8Array, arrived: Arrived): void {
+    const shared = this.#around.pools.get(this.upstream)
+    if (shared === undefined) return this.#dial(arrived)
+    const { pool, keeping } = shared
+    const way = this.#way
+    this.#waiting = pool.take((grant) => {
+      this.#waiting = null
+      if (grant === 'late') arrived(refusals.poolFull(this.upstream, pool.sizeMax))
+      else if (keeping === null) this.#dialInPlace(pool, arrived)
+      else this.#takeKept({ keeping, grant, startup, way, arrived })
+    })
+  }
+
+  #dialInPlace(pool: Pool<KeptServer>, arrived: Arrived): void {
+    this.#place = pool
+    this.#dial((refusal) => {
+      if (refusal !== null) this.#vacate()
+      arrived(refusal)
+    })
+  }
+
+  #dial(arrived: Arrived): void {
+    const way = this.#way
+    const { upstream } = this
+    const wanted = (): boolean => this.#way === way
+    upstream.dial<ServerOwner>(serverHandlers, this.#owner, wanted).then(
+      (dialled) => {
+        if (!wanted()) {
+          if (dialled.kind === 'connected') dialled.socket.terminate()
+        } else if (dialled.kind === 'connected') {
+          const { keepAliveMs } = upstream
+          if (keepAliveMs !== null) dialled.socket.setKeepAlive(true, keepAliveMs)
+          this.#attach(dialled.socket)
+          arrived(null)
+        } else {
+          this.#unreached(dialled.cause)
+          arrived(refusals.unreachable(upstream.block))
+        }
+      },
+      (thrown: unknown) => this.#owner.broke(thrown),
+    )
+  }
+
+  #takeKept(taking: Taking): void {
+    const { keeping, grant, arrived } = taking
+    if (grant !== 'place') return this.#prepare(grant, taking)
+    const server = new KeptServer(this.upstream, keeping)
+    const wanted = (): boolean => true
+    void server.open(wanted, (failure) => {
+      if (failure === null) {
+        this.#around.serverConnected?.(this.upstream, server.addresses)
+        return this.#prepare(server, taking)
+      }
+      server.discard()
+      this.#unreached(`${failure.refused.code}: ${failure.refused.message}`)
+      if (this.#way === taking.way) arrived(refusals.unreachable(this.upstream.block))
+    })
+  }
+
+  #prepare(server: KeptServer, taking: Taking): void {
+    const { startup, way, arrived } = taking
+    const left = (): boolean => this.#way !== way
+    if (left()) return server.clean('idle')
+    server.prepare(startup, (failure: Failure) => {
+      if (failure?.gone) {
+        // It died before the client had it: another one is as good.
+        server.discard()
+        if (!left()) this.reach(startup, arrived)
+      } else if (left()) server.clean('idle')
+      else if (failure === null) {
+        this.kept = server
+        this.#attach(server.lend(this.#owner))
+        arrived(null)
+      } else {
+        server.clean('idle')
+        arrived(failure.refused)
+      }
+    })
+  }
+
+  #unreached(cause: string): void {
+    this.#around.account.upstreamFailures += 1
+    this.#around.upstreamFailed(this.upstream, cause)
+  }
+
+  #attach(socket: Socket<ServerOwner>): void {
+    this.socket = socket
+    this.#pair = null
+    this.outlet.attach(socket)
+  }
+
+  /** Turns to another upstream; what is written meanwhile waits for it. */
+  turnTo(upstream: Upstream): void {
+    this.#leaveWay()
+    const before = this.socket
+    this.socket = null
+    before?.terminate()
+    this.#vacate()
+    this.upstream = upstream
+    this.outlet = new Outlet(null)
+  }
+
+  /**
+   * The session has ended. A kept connection goes back to its pool in the state it was `left` in;
+   * any other is closed behind what is still to be written.
+   */
+  leave(left: 'idle' | 'transaction' | null): void {
+    this.#leaveWay()
+    const { kept } = this
+    if (kept === null) {
+      this.outlet.finish(() => this.socket?.end())
+      if (this.socket === null) this.#vacate()
+      else this.#linger = setTimeout(() => this.socket?.terminate(), LINGER_MS)
+      return
+    }
+    this.kept = null
+    this.socket = null
+    if (left === null || this.outlet.full) kept.discard()
+    else kept.takeBack(left)
+  }
+
+  /** The connection is gone: the place of it is free. */
+  closed(): void {
+    clearTimeout(this.#linger)
+    this.outlet.abandon()
+    this.#vacate()
+    this.kept?.discard()
+    this.kept = null
+    this.socket = null
+  }
+
+  #leaveWay(): void {
+    this.#way += 1
+    this.#waiting?.forget()
+    this.#waiting = null
+  }
+
+  #vacate(): void {
+    const place = this.#place
+    this.#place = null
+    place?.vacate()
+  }
+}
+
+interface Taking {
+  readonly keeping: Keeping
+  readonly grant: Exclude<Grant<KeptServer>, 'late'>
+  readonly startup: Uint8Array
+  readonly way: number
+  readonly arrived: Arrived
+}

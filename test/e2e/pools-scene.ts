@@ -1,0 +1,54 @@
+/** What tests of pools share: gateways that log in by themselves, and their clients. */
+import type { RunningGateway } from '../kit/gateway.ts'
+import type { PostgresServer } from '../kit/postgres.ts'
+import { metric, startBefore } from '../kit/traffic.ts'
+import { openSession, type Wire } from '../kit/wire.ts'
+
+type Keys = Readonly<Record<string, unknown>>
+
+export interface Pooled {
+  readonly pool?: Keys
+  readonly server?: Keys
+  readonly proxy?: Keys
+  readonly client?: Keys
+  readonly plugins?: Keys
+}
+
+/** A gateway that logs in to the server as its superuser, and trusts its clients. */
+export function startPooled(
+  behind: PostgresServer,
+  settings: Pooled = {},
+): Promise<RunningGateway> {
+  const { user, password, database } = behind
+  return startBefore(behind, {
+    client: { startupParams: { user, password, database }, ...settings.client },
+    server: { auth: 'trust', ...settings.server },
+    top: {
+      pools: { default: { writes: { size: 2, ...settings.pool } } },
+      proxies: { default: { writes: { ...settings.proxy } } },
+    },
+    ...(settings.plugins === undefined ? {} : { plugins: settings.plugins }),
+  })
+}
+
+/** A session of a client; whom it says it is, is nothing to the database. */
+export function enter(gateway: RunningGateway, more: Keys = {}): Promise<Wire> {
+  const { host, port } = gateway
+  return openSession({ host, port, user: 'ann', database: 'postgres', ...more })
+}
+
+/** The server process behind a session. */
+export async function pidOf(wire: Wire): Promise<string> {
+  const [row] = await wire.rows('select pg_backend_pid()')
+  return row![0]!
+}
+
+/** Connections that nobody uses now. */
+export function kept(gateway: RunningGateway): Promise<number> {
+  return metric(gateway, 'postern_pool_connections', { state: 'kept' })
+}
+
+/** Connections that a client has, or that are being opened for one. */
+export function lent(gateway: RunningGateway): Promise<number> {
+  return metric(gateway, 'postern_pool_connections', { state: 'lent' })
+}

@@ -1,0 +1,318 @@
+/**
+ * Pools in session mode before a real PostgreSQL: connections that the gateway logs in to, lends
+ * to one client at a time, and cleans between two.
+ */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { cancelRequest, message, parse, query } from '../kit/frontend.ts'
+import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
+import { metric, mustBeSound, startBefore, until } from '../kit/traffic.ts'
+import { connectWire, openSession, type Wire } from '../kit/wire.ts'
+import { enter, kept, lent, pidOf, startPooled } from './pools-scene.ts'
+
+setDefaultTimeout(30_000)
+
+let server: PostgresServer
+beforeAll(async () => {
+  server = await startPostgres({ auth: 'scram-sha-256' })
+})
+afterAll(() => server.stop())
+
+const CANCELLED = expect.objectContaining({ code: '57014' })
+
+test('one connection serves clients one after the other, with its own login', async () => {
+  await using gateway = await startPooled(server)
+  const seen = new Set<string>()
+  for (let client = 0; client < 5; client++) {
+    const wire = await enter(gateway)
+    expect(await wire.rows('select current_user')).toEqual([['postgres']])
+    seen.add(await pidOf(wire))
+    await wire.terminate()
+  }
+  expect(seen.size).toBeLessThanOrEqual(2)
+  await mustBeSound(gateway)
+})
+
+test('nothing that one client leaves is found by the next', async () => {
+  await using gateway = await startPooled(server)
+  const first = await enter(gateway)
+  const pid = await pidOf(first)
+  await first.query(`
+    create temporary table planted (secret text); insert into planted values ('planted secret');
+    prepare planted as select 'planted secret'; set planted.secret = 'planted secret';
+    select pg_advisory_lock(4711); listen planted; set search_path = pg_catalog;
+    declare planted cursor with hold for select 'planted secret'; set role pg_monitor`)
+  await first.terminate()
+  await until('it is clean', async () => (await kept(gateway)) === 1)
+  const next = await enter(gateway)
+  expect(await pidOf(next)).toBe(pid)
+  const found = await next.rows(`
+    select (select count(*) from pg_class where relname = 'planted'),
+      (select count(*) from pg_prepared_statements),
+      coalesce(current_setting('planted.secret', true), ''),
+      (select count(*) from pg_locks where locktype = 'advisory'),
+      (select count(*) from pg_listening_channels()), current_setting('search_path'),
+      (select count(*) from pg_cursors where name = 'planted'), current_user`)
+  expect(found).toEqual([['0', '0', '', '0', '0', '"$user", public', '0', 'postgres']])
+  await next.terminate()
+})
+
+/** What a client does to a connection before it goes, and whether another may have it. */
+const ENDS: readonly (readonly [string, boolean, (wire: Wire) => Promise<void>])[] = [
+  ['says farewell', true, (wire) => wire.terminate()],
+  ['hangs up', true, async (wire) => wire.destroy()],
+  ['half-closes', true, async (wire) => wire.halfClose()],
+  [
+    'hangs up in a transaction',
+    true,
+    async (wire) => {
+      await wire.query('begin; create table orphan ()')
+      wire.destroy()
+    },
+  ],
+  [
+    'says farewell in a failed transaction',
+    true,
+    async (wire) => {
+      await wire.query('begin')
+      await wire.query('select 1/0')
+      await wire.terminate()
+    },
+  ],
+  [
+    'half-closes while a query runs',
+    true,
+    async (wire) => {
+      wire.send(query('select pg_sleep(0.2)'))
+      wire.halfClose()
+    },
+  ],
+  [
+    'is reset while a query runs',
+    false,
+    async (wire) => {
+      wire.send(query('select pg_sleep(5)'))
+      await Bun.sleep(50)
+      wire.socket.resetAndDestroy()
+    },
+  ],
+  [
+    'hangs up in the middle of a message',
+    false,
+    async (wire) => {
+      wire.send(query(`select '${'x'.repeat(100_000)}'`).subarray(0, 70_000))
+      await Bun.sleep(50)
+      wire.destroy()
+    },
+  ],
+  [
+    'hangs up while it copies in',
+    false,
+    async (wire) => {
+      await wire.query('create table if not exists copied (line text)')
+      wire.send(query('copy copied from stdin'))
+      await wire.expect('CopyInResponse')
+      wire.destroy()
+    },
+  ],
+  [
+    'half-closes within a pipeline',
+    false,
+    async (wire) => {
+      wire.send(parse({ sql: 'select 1' }))
+      wire.halfClose()
+    },
+  ],
+  [
+    'hangs up in a pipeline without its end',
+    false,
+    async (wire) => {
+      wire.send(parse({ sql: 'select 1' }), message('H'))
+      await wire.expect('ParseComplete')
+      wire.destroy()
+    },
+  ],
+]
+
+test.each(ENDS)(
+  'a client that %s: its connection is clean again, or gone',
+  async (_, same, end) => {
+    await using gateway = await startPooled(server)
+    const wire = await enter(gateway)
+    const pid = await pidOf(wire)
+    await end(wire)
+    await until('it has left', async () => (await metric(gateway, 'postern_sessions_open')) === 0)
+    await until('it is settled', async () => (await lent(gateway)) === 0)
+    wire.destroy()
+    const next = await enter(gateway)
+    expect((await pidOf(next)) === pid).toBe(same)
+    expect(await next.rows("select to_regclass('orphan')")).toEqual([[null]])
+    expect(await next.rows('select 1')).toEqual([['1']])
+    await next.terminate()
+  },
+)
+
+const GEQO_AND_WORK_MEM = "current_setting('geqo'), current_setting('work_mem')"
+
+describe('a client’s own settings', () => {
+  test('hold for its session, and are told to it', async () => {
+    await using gateway = await startPooled(server)
+    for (const name of ['first', "sec'ond", 'thi\\rd']) {
+      const params = { application_name: name, options: '-c geqo=off --work_mem=7MB' }
+      const wire = await connectWire(gateway)
+      const { parameters } = await wire.login({ user: 'ann', database: 'postgres', params })
+      expect(parameters.get('application_name')).toBe(name)
+      expect(parameters.get('server_version')).toMatch(/^\d+/)
+      const settings = `select current_setting('application_name'), ${GEQO_AND_WORK_MEM}`
+      expect(await wire.rows(settings)).toEqual([[name, 'off', '7MB']])
+      await wire.terminate()
+    }
+    const plain = await enter(gateway)
+    expect(await plain.rows("select current_setting('geqo'), current_setting('work_mem')")).toEqual(
+      [['on', '4MB']],
+    )
+    await plain.terminate()
+  })
+
+  test('that the server refuses are told in its words, and harm nobody', async () => {
+    await using gateway = await startPooled(server)
+    const refused = enter(gateway, { params: { options: '-c work_mem=lots' } })
+    await expect(refused).rejects.toThrow(
+      'FATAL 22023: invalid value for parameter "work_mem": "lots"',
+    )
+    const replicates = enter(gateway, { params: { replication: 'true' } })
+    await expect(replicates).rejects.toThrow('FATAL 0A000')
+    await mustBeSound(gateway)
+  })
+})
+
+describe('a pool with no connection free', () => {
+  test('serves those who wait in order, and tells them in time that there is none', async () => {
+    await using gateway = await startPooled(server, { pool: { waitTimeout: '500ms' } })
+    const first = await enter(gateway)
+    const second = await enter(gateway)
+    const order: string[] = []
+    const waiting = ['third', 'fourth'].map(async (name) => {
+      const wire = await enter(gateway)
+      order.push(name)
+      await wire.terminate()
+    })
+    await until('two wait', async () => (await metric(gateway, 'postern_pool_waiting')) === 2)
+    await first.terminate()
+    await Promise.all(waiting)
+    expect(order).toEqual(['third', 'fourth'])
+    const holder = await enter(gateway)
+    await expect(enter(gateway)).rejects.toThrow(
+      'FATAL 53300: no connection to the database became free in time (writes, 2 at most)',
+    )
+    expect(await metric(gateway, 'postern_pool_wait_timeouts_total')).toBe(1)
+    await holder.terminate()
+    await second.terminate()
+    await mustBeSound(gateway)
+  })
+
+  test('that does not log in bounds its clients all the same, and lets a cancel pass', async () => {
+    await using gateway = await startBefore(server, {
+      top: { pools: { default: { writes: { size: 2, waitTimeout: '5s' } } } },
+    })
+    const { host, port } = gateway
+    const { user, password, database } = server
+    const log = async (): Promise<Wire> => openSession({ host, port, user, password, database })
+    const busy = await connectWire(gateway)
+    const { pid, secret } = await busy.login({ user, password, database })
+    const other = await log()
+    const third = log()
+    await until('one waits', async () => (await metric(gateway, 'postern_pool_waiting')) === 1)
+    busy.send(query('select pg_sleep(20)'))
+    await until('it runs', async () => (await metric(gateway, 'postern_sessions_open')) === 3)
+    const canceller = await connectWire(gateway)
+    canceller.send(cancelRequest(pid, secret))
+    await canceller.closed()
+    expect(await busy.readUntil('ReadyForQuery')).toContainEqual(CANCELLED)
+    await other.terminate()
+    const served = await third
+    expect(await served.rows('select 1')).toEqual([['1']])
+    await served.terminate()
+    await busy.terminate()
+    await until('all places are free', async () => (await lent(gateway)) === 0)
+  })
+
+  test('gives the place of a client that leaves while it waits to the next', async () => {
+    await using gateway = await startPooled(server, { pool: { waitTimeout: '5s' } })
+    const holders = [await enter(gateway), await enter(gateway)]
+    const impatient = await connectWire(gateway)
+    void impatient.login({ user: 'ann', database: 'postgres' }).catch(() => {})
+    await until('it waits', async () => (await metric(gateway, 'postern_pool_waiting')) === 1)
+    impatient.socket.resetAndDestroy()
+    await until('it is gone', async () => (await metric(gateway, 'postern_pool_waiting')) === 0)
+    const next = enter(gateway)
+    for (const holder of holders) await holder.terminate()
+    await (await next).terminate()
+  })
+})
+
+describe('a key for cancelling', () => {
+  test('is the gateway’s own, reaches the query, and no query of the next client', async () => {
+    await using gateway = await startPooled(server, { pool: { size: 2 } })
+    const first = await connectWire(gateway)
+    const { pid, secret } = await first.login({ user: 'ann', database: 'postgres' })
+    const backend = await pidOf(first)
+    expect(String(pid)).not.toBe(backend)
+    first.send(query('select pg_sleep(20)'))
+    await Bun.sleep(50)
+    const cancel = async (): Promise<void> => {
+      using canceller = await connectWire(gateway)
+      canceller.send(cancelRequest(pid, secret))
+      await canceller.closed()
+    }
+    await cancel()
+    expect(await first.readUntil('ReadyForQuery')).toContainEqual(CANCELLED)
+    await first.terminate()
+    await until('it is kept', async () => (await kept(gateway)) === 1)
+    const next = await enter(gateway)
+    expect(await pidOf(next)).toBe(backend)
+    next.send(query('select pg_sleep(0.2)'))
+    await cancel()
+    const reply = await next.readUntil('ReadyForQuery')
+    expect(reply.map(({ name }) => name)).toContain('CommandComplete')
+    await next.terminate()
+  })
+})
+
+describe('a client never gets a dead connection', () => {
+  test('after the database has started again, nor after one was ended', async () => {
+    await using database = await startPostgres()
+    await using gateway = await startPooled(database)
+    const visit = async (): Promise<string> => {
+      const wire = await enter(gateway)
+      const pid = await pidOf(wire)
+      await wire.terminate()
+      return pid
+    }
+    const pid = await visit()
+    const killer = await openSession(database)
+    await killer.rows(`select pg_terminate_backend(${pid})`)
+    await killer.terminate()
+    expect(await visit()).not.toBe(pid)
+    await database.restart()
+    for (let client = 0; client < 3; client++) await visit()
+    await database.restart()
+    await Promise.all([visit(), visit(), visit()])
+  })
+
+  test('kept ones are looked at, and closed when nobody needs them', async () => {
+    await using database = await startPostgres()
+    await using gateway = await startPooled(database, {
+      pool: { idleTimeout: '600ms' },
+      proxy: { healthCheckPeriod: '100ms' },
+    })
+    const before = database.log().length
+    await (await enter(gateway)).terminate()
+    await until('it is kept', async () => (await kept(gateway)) === 1)
+    await until('it is closed', async () => (await kept(gateway)) === 0)
+    expect(await metric(gateway, 'postern_pool_discarded_total')).toBe(0)
+    await (await enter(gateway)).terminate()
+    await until('it is kept', async () => (await kept(gateway)) === 1)
+    await gateway.stop()
+    expect(database.log().slice(before)).toBe('')
+  })
+})

@@ -1,0 +1,109 @@
+import { describe, expect, test } from 'bun:test'
+import { postgresErrands } from '../../../src/protocols/postgres/errands.ts'
+import type { Errand, ServerState } from '../../../src/protocols/protocol.ts'
+import { concat, startup } from '../../kit/frontend.ts'
+import { server as says } from './stage.ts'
+
+const errands = postgresErrands({
+  user: 'pool',
+  database: 'shop',
+  password: 'secret',
+  resetQuery: 'DISCARD ALL',
+  cleartextPermitted: false,
+})
+const newState = (): ServerState => ({ parameters: new Map(), cancelKey: new Uint8Array(0) })
+const textOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1')
+/** Byte by byte, as the worst network cuts it. */
+function hear(errand: Errand, bytes: Uint8Array): void {
+  for (const byte of bytes) errand.take(Uint8Array.of(byte))
+}
+
+test('logging in ends at ReadyForQuery, with the parameters and the key of the server', () => {
+  const state = newState()
+  const errand = errands.logIn(state)
+  expect(textOf(errand.opening)).toContain('user\0pool\0database\0shop\0')
+  hear(errand, concat(says.authentication(0), says.parameter('TimeZone', 'UTC'), says.key(7, 9)))
+  expect(errand.outcome).toBeNull()
+  hear(errand, says.ready())
+  expect(errand.outcome).toEqual({ kind: 'done' })
+  expect(state.parameters.get('TimeZone')).toBe('UTC')
+  expect([...state.cancelKey]).toEqual([0, 0, 0, 7, 0, 0, 0, 9])
+})
+
+test('a server that asks for the password in the clear does not get it', () => {
+  const errand = errands.logIn(newState())
+  hear(errand, says.authentication(3))
+  expect(errand.outcome).toMatchObject({ kind: 'failed', refused: { code: '28000' } })
+})
+
+describe('cleaning', () => {
+  test('is done when the server is idle, after a rollback where a transaction was open', () => {
+    expect(textOf(errands.clean('idle', newState()).opening)).toBe('Q\0\0\0\x10DISCARD ALL\0')
+    const errand = errands.clean('transaction', newState())
+    expect(textOf(errand.opening)).toBe('Q\0\0\0\x0dROLLBACK\0Q\0\0\0\x10DISCARD ALL\0')
+    hear(errand, concat(says.complete('ROLLBACK'), says.ready()))
+    expect(errand.outcome).toBeNull()
+    hear(errand, concat(says.complete('DISCARD ALL'), says.ready()))
+    expect(errand.outcome).toEqual({ kind: 'done' })
+  })
+
+  test('has failed with the first error, once the server has said all', () => {
+    const errand = errands.clean('transaction', newState())
+    hear(errand, concat(says.error('XX001', 'broken'), says.ready()))
+    expect(errand.outcome).toBeNull()
+    hear(errand, concat(says.complete('DISCARD ALL'), says.ready()))
+    expect(errand.outcome).toMatchObject({ refused: { code: 'XX001', message: 'broken' } })
+  })
+
+  test.each([
+    ['leaves a transaction open', concat(says.complete('DISCARD ALL'), says.ready('T'))],
+    ['goes on behind its end', concat(says.complete('DISCARD ALL'), says.ready(), says.ready())],
+    ['is no PostgreSQL', Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n')],
+  ])('has failed where the server %s', (_, bytes) => {
+    const errand = errands.clean('idle', newState())
+    errand.take(bytes)
+    expect(errand.outcome).toMatchObject({ kind: 'failed', refused: { code: '08P01' } })
+  })
+
+  test('does not read without end', () => {
+    const errand = errands.clean('idle', newState())
+    const row = says.row('x'.repeat(100_000))
+    for (let rows = 0; rows < 11; rows++) errand.take(row)
+    expect(errand.outcome).toMatchObject({ refused: { code: '08P01' } })
+  })
+})
+
+describe('preparing', () => {
+  const asks = startup({ user: 'ann', params: { application_name: "o'clock" } })
+
+  test('sets what the client asked for, and hears what the server makes of it', () => {
+    const state = newState()
+    const errand = errands.prepare(asks, state)
+    expect(textOf(errand.opening)).toContain("set_config(E'application_name', E'o''clock', false)")
+    hear(errand, concat(says.parameter('application_name', "o'clock"), says.ready()))
+    expect(errand.outcome).toEqual({ kind: 'done' })
+    expect(errands.prepare(asks, state).opening).toEqual(errands.probe(state).opening)
+  })
+
+  test('fails without a word to the server where the client asks for what cannot be', () => {
+    const errand = errands.prepare(
+      startup({ user: 'ann', params: { replication: 'on' } }),
+      newState(),
+    )
+    expect(errand.opening).toHaveLength(0)
+    expect(errand.outcome).toMatchObject({ refused: { code: '0A000' } })
+  })
+})
+
+test('a watched connection may tell parameters and notices, and nothing else', () => {
+  const state = newState()
+  const errand = errands.watch(state)
+  hear(errand, concat(says.parameter('TimeZone', 'UTC'), says.notice('careful')))
+  expect(errand.outcome).toBeNull()
+  expect(state.parameters.get('TimeZone')).toBe('UTC')
+  hear(errand, says.error('57P01', 'going down'))
+  expect(errand.outcome).toMatchObject({ refused: { code: '57P01' } })
+  const other = errands.watch(state)
+  hear(other, says.ready())
+  expect(other.outcome).toMatchObject({ refused: { code: '08P01' } })
+})
