@@ -1,4 +1,5 @@
 /** Makes the pools of a service, and the gate where the gateway itself lets clients in. */
+import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { isLocal, parseAddress } from '../base/address.ts'
 import { GatewayError } from '../base/errors.ts'
@@ -18,6 +19,9 @@ export interface BlockConfig {
   readonly pool: PoolConfig
   readonly proxy: ProxyConfig
 }
+
+/** One for the process: a user's salt is the same over reloads. */
+const saltKey = randomBytes(32)
 
 /** The size in effect, by GatewayD's rule. */
 const SIZE_DEFAULT = 10
@@ -105,7 +109,7 @@ function readUsers(path: string, key: string): Users {
   } catch (cause) {
     throw new GatewayError('CONFIG_INVALID', `${key}: ${path} cannot be read`, { cause })
   }
-  const file = parseUserFile(bytes)
+  const file = parseUserFile(bytes, { saltKey })
   if (file.kind === 'users') return file.users
   const lines = file.problems.map(({ line, message }) =>
     line === 0 ? `${path}: ${message}` : `${path}:${line}: ${message}`,

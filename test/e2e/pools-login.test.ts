@@ -8,7 +8,8 @@ import postgresJs from 'postgres'
 import type { RunningGateway } from '../kit/gateway.ts'
 import { type PostgresAuth, type PostgresServer, startPostgres } from '../kit/postgres.ts'
 import { metric } from '../kit/traffic.ts'
-import { openSession } from '../kit/wire.ts'
+import { connectWire, openSession } from '../kit/wire.ts'
+import { buildPlugins, scripted } from './plugins-scene.ts'
 import { enter, startPooled } from './pools-scene.ts'
 
 setDefaultTimeout(30_000)
@@ -130,5 +131,32 @@ describe('nobody is let in by accident', () => {
     await expect(enter(gateway)).rejects.toThrow('FATAL 08006: the database behind this gateway')
     await gateway.logged('28P01: password authentication failed for user "postgres"')
     expect(gateway.log()).not.toContain('do not show')
+  })
+})
+
+describe('an auth plugin', () => {
+  test('answers the login, and its clients get connections that are logged in', async () => {
+    await buildPlugins()
+    await using gateway = await startPooled(server, {
+      server: { auth: '' },
+      plugins: { plugins: [scripted({ HOOKS: '16', AUTH: 'secret of the plugin' })] },
+    })
+    expect(await logIns(gateway, 'anybody', 'secret of the plugin')).toEqual(IN)
+    for (const words of await logIns(gateway, 'anybody', 'wrong')) {
+      expect(words).toContain('the plugin does not know you')
+    }
+    using wire = await connectWire(gateway)
+    const who = { user: 'ann', database: 'postgres', password: 'secret of the plugin' }
+    const { parameters, pid } = await wire.login(who)
+    expect(parameters.get('server_version')).not.toBe('1.2.3')
+    expect(pid).not.toBe(1)
+  })
+
+  test('that lets a login pass lets nobody in', async () => {
+    await using gateway = await startPooled(server, {
+      server: { auth: '' },
+      plugins: { plugins: [scripted({ HOOKS: '16' })] },
+    })
+    await expect(enter(gateway)).rejects.toThrow('FATAL 28000: nobody has let this client in')
   })
 })
