@@ -12,12 +12,12 @@ import type { Upstream } from '../upstream/upstream.ts'
 import type { Account } from './account.ts'
 import { Outlet } from './outlet.ts'
 import { type DirectionHooks, Pump, type PumpOwner } from './pump.ts'
+import { reach } from './reach.ts'
 import * as refusals from './refusals.ts'
 import type { ServiceHooks, Surroundings } from './surroundings.ts'
+import { type Standing, Waits } from './waits.ts'
 
 const NO_ADDRESSES: AddressPair = { local: '', remote: '' }
-/** A client that takes no bytes is cut off this long after its end. */
-const LINGER_MS = 10_000
 
 /**
  * - `opening`: asked about and dialled for; the client is not read
@@ -28,7 +28,7 @@ const LINGER_MS = 10_000
  */
 type State = 'opening' | 'refusing' | 'running' | 'cancelling' | 'closing' | 'closed'
 
-export class Session implements PumpOwner, SessionFacts {
+export class Session implements PumpOwner, SessionFacts, Standing {
   readonly #number: number
   readonly #around: Surroundings<Session>
   readonly #hooks: ServiceHooks
@@ -50,18 +50,17 @@ export class Session implements PumpOwner, SessionFacts {
   #cancelKey = ''
   #error = ''
   #leaving = false
-  readonly #since: number
-  #active: number
-  #closingSince = 0
+  /** The upstream is one that a plugin or a CancelRequest names. */
+  #routed = false
+  readonly #waits: Waits
 
   constructor(number: number, client: Socket<Session>, around: Surroundings<Session>) {
     this.#number = number
     this.#around = around
     this.#hooks = around.hooks
     this.#client = client
-    this.#upstream = around.balancer.next()
-    this.#since = around.beat.now
-    this.#active = around.beat.now
+    this.#upstream = around.balancer.next(this)
+    this.#waits = new Waits(around, around.beat.now)
     this.#clientOutlet = new Outlet(client)
     this.#conversation = around.protocol.converse({
       fromClient: this.#hooks.fromClient.wanted,
@@ -143,6 +142,7 @@ export class Session implements PumpOwner, SessionFacts {
         const upstream = this.#around.balancer.named(verdict.block)
         if (!upstream) return this.#hearOut(refusals.noBlock(verdict.block, this.group))
         this.#upstream = upstream
+        this.#routed = true
         return this.#dial()
       }
       default:
@@ -162,33 +162,31 @@ export class Session implements PumpOwner, SessionFacts {
 
   /** Connects to the upstream of the session; `then` is called when it is there. */
   #dial(then = () => this.#introduce()): void {
-    const upstream = this.#upstream
     const state = this.#state
-    const wanted = (): boolean => this.#state === state && this.#upstream === upstream
-    upstream.dial(this.#around.serverHandlers, this, wanted).then(
-      (dialled) => {
-        if (!wanted()) {
+    const wanted = (upstream: Upstream) => this.#state === state && this.#upstream === upstream
+    const moved = (upstream: Upstream): void => {
+      this.#upstream = upstream
+    }
+    const journey = { from: this.#upstream, fixed: this.#routed, owner: this, wanted, moved }
+    reach<Session>(this.#around, journey).then(
+      ({ upstream, dialled }) => {
+        if (!wanted(upstream)) {
           if (dialled.kind === 'connected') dialled.socket.terminate()
         } else if (dialled.kind === 'connected') {
           this.#connected(dialled.socket)
           then()
-        } else this.#undialled(upstream, dialled.cause)
+        } else if (state === 'opening') this.#hearOut(refusals.unreachable(upstream.block))
+        else this.refuse(refusals.unreachable(upstream.block))
       },
       (thrown: unknown) => this.broke(thrown),
     )
-  }
-
-  #undialled(upstream: Upstream, cause: string): void {
-    this.#around.account.upstreamFailures += 1
-    this.#around.upstreamFailed(upstream, cause)
-    if (this.#state === 'opening') this.#hearOut(refusals.unreachable(upstream.block))
-    else this.refuse(refusals.unreachable(upstream.block))
   }
 
   #connected(server: Socket<Session>): void {
     if (this.#upstream.keepAliveMs !== null) server.setKeepAlive(true, this.#upstream.keepAliveMs)
     this.#server = server
     this.#serverPair = null
+    this.#waits.connected(this.#upstream.patience, this.#around.beat.now)
     this.#around.serverConnected?.(this.#upstream, this.server)
     this.#toClient.readFrom(server)
     if (this.#serverOutlet.attach(server)) this.#toServer.drained()
@@ -214,7 +212,7 @@ export class Session implements PumpOwner, SessionFacts {
 
   /** Bytes came from the client. */
   fromClient(chunk: Uint8Array): void {
-    this.#active = this.#around.beat.now
+    this.#waits.clientSpoke = this.#around.beat.now
     this.#around.account.bytesFromClient += chunk.length
     this.#toServer.feed(chunk)
   }
@@ -223,7 +221,7 @@ export class Session implements PumpOwner, SessionFacts {
   fromServer(chunk: Uint8Array): void {
     // Nobody is left to read them, and a server that writes does not look for our end.
     if (this.#state === 'closing' || this.#state === 'closed') return this.#server?.terminate()
-    this.#active = this.#around.beat.now
+    this.#waits.serverSpoke = this.#around.beat.now
     this.#around.account.bytesFromServer += chunk.length
     this.#toClient.feed(chunk)
   }
@@ -279,7 +277,7 @@ export class Session implements PumpOwner, SessionFacts {
   close(lastWords: Uint8Array | null): void {
     if (this.#state === 'closing' || this.#state === 'closed') return
     this.#state = 'closing'
-    this.#closingSince = this.#around.beat.now
+    this.#waits.closes(this.#around.beat.now)
     this.line?.tell('onClosing', { error: this.#error })
     const words = this.#conversation.midMessage ? null : lastWords
     this.#toServer.stop()
@@ -327,6 +325,7 @@ export class Session implements PumpOwner, SessionFacts {
     this.#server = null
     before?.terminate()
     this.#upstream = upstream
+    this.#routed = true
     this.#serverOutlet = new Outlet(null)
     this.#toServer.writeTo(this.#serverOutlet)
     this.#dial(() => {})
@@ -362,30 +361,31 @@ export class Session implements PumpOwner, SessionFacts {
 
   /** Called on every beat: ends what has waited too long. `now` in milliseconds. */
   check(now: number): void {
-    const { loginTimeoutMs, idleTimeoutMs } = this.#around
-    if (this.#state === 'closing') {
-      if (now - this.#closingSince >= LINGER_MS) this.#client.terminate()
-    } else if (loginTimeoutMs > 0 && !this.#loggedIn && now - this.#since >= loginTimeoutMs) {
-      this.#around.account.loginTimeouts += 1
-      this.refuse(refusals.timedOut('no login', loginTimeoutMs))
-    } else if (idleTimeoutMs > 0 && !this.#underWay && now - this.#active >= idleTimeoutMs) {
-      this.#around.account.idleTimeouts += 1
-      this.refuse(refusals.timedOut('nothing happened', idleTimeoutMs))
-    }
+    if (this.#waits.lingered(now)) this.#client.terminate()
+    const overdue = this.#waits.overdue(now, this)
+    if (overdue === null) return
+    this.#around.account[overdue.counted] += 1
+    this.refuse(overdue.refusal)
   }
 
-  /** A reply is owed, or a step has not decided yet about what came. */
-  get #underWay(): boolean {
+  get underWay(): boolean {
     return this.#conversation.owes || this.#toServer.busy || this.#toClient.busy
   }
-
-  get #loggedIn(): boolean {
+  get loggedIn(): boolean {
     return this.#state !== 'refusing' && this.#conversation.loggedIn
+  }
+  get awaitsServer(): boolean {
+    // Not where the client, or a step, is what keeps its words from going on.
+    const held = this.#toServer.busy || this.#toClient.busy || this.#clientOutlet.full
+    return !held && this.#server !== null && this.#conversation.awaitsServer
+  }
+  get keptForServer(): number {
+    return this.#server === null ? 0 : this.#serverOutlet.kept
   }
 
   /** Asks the session to end for a shutdown: at once where nothing is under way, or by force. */
   drain(force: boolean): void {
-    const busy = this.#state === 'running' && (!this.#conversation.idle || this.#underWay)
+    const busy = this.#state === 'running' && (!this.#conversation.idle || this.underWay)
     if (!force && (busy || this.#state === 'cancelling')) return
     this.refuse(refusals.SHUTTING_DOWN)
   }
