@@ -1,0 +1,83 @@
+/** Sessions whose block cannot be reached, while others can. */
+import { describe, expect, test } from 'bun:test'
+import { freePort } from '../kit/free-port.ts'
+import { startFakeServer } from './fake-server.ts'
+import { ANN, GREETING, type Scene, setScene } from './scene.ts'
+
+/** A session that ends up at this server. */
+async function arrives(scene: Scene, server = scene.server): Promise<void> {
+  const wire = await scene.connect()
+  wire.send(ANN)
+  const end = await server.next()
+  await end.read(ANN.length)
+  end.send(GREETING)
+  await wire.readUntil('ReadyForQuery')
+}
+
+/** Waits that no test would survive. */
+const FOR_EVER = { retries: 5, backoffMs: 3_600_000 }
+
+describe('a session whose block cannot be reached', () => {
+  test('goes on to the next healthy one at once, and those after it go there directly', async () => {
+    await using scene = await setScene({ others: [await freePort()], dial: FOR_EVER })
+    for (let count = 0; count < 6; count++) await arrives(scene)
+    expect(scene.service.account).toMatchObject({ failovers: 1, upstreamFailures: 1 })
+    expect(scene.service.unreached).toEqual(['reads1: ECONNREFUSED'])
+  })
+
+  test('tries all of them before it is refused', async () => {
+    const [first, second] = [await freePort(), await freePort()]
+    await using scene = await setScene({ upstreams: [first, second] })
+    const wire = await scene.connect()
+    wire.send(ANN)
+    expect(await wire.expect('ErrorResponse')).toMatchObject({ severity: 'FATAL', code: '08006' })
+    expect(scene.service.unreached).toEqual(['writes: ECONNREFUSED', 'reads1: ECONNREFUSED'])
+  })
+
+  test('waits only where no other is left, and all are tried again by those after it', async () => {
+    const port = await freePort()
+    await using scene = await setScene({
+      upstreams: [await freePort(), port],
+      dial: { retries: 3, backoffMs: 1, backoffMultiplier: 1 },
+    })
+    for (let count = 0; count < 2; count++) {
+      const wire = await scene.connect()
+      wire.send(ANN)
+      await wire.expect('ErrorResponse')
+    }
+    expect(scene.service.unreached).toEqual([
+      'writes: ECONNREFUSED',
+      'reads1: ECONNREFUSED',
+      expect.stringMatching(/^(writes|reads1): ECONNREFUSED$/),
+    ])
+  })
+
+  test('stays there where a plugin chose it', async () => {
+    const route = { kind: 'route', block: 'reads1' } as const
+    await using scene = await setScene({ opening: () => route, others: [await freePort()] })
+    const wire = await scene.connect()
+    wire.send(ANN)
+    expect(await wire.expect('ErrorResponse')).toMatchObject({
+      message: 'the database behind this gateway cannot be reached (reads1)',
+    })
+    expect(scene.service.account.failovers).toBe(0)
+  })
+})
+
+test('steps and refusals know the block that a session came to', async () => {
+  const blocks: string[] = []
+  await using other = await startFakeServer()
+  await using scene = await setScene({
+    upstreams: [await freePort(), other.port],
+    fromClient: [
+      {
+        decide: (_bytes, { block }) => {
+          blocks.push(block)
+          return { kind: 'continue' }
+        },
+      },
+    ],
+  })
+  await arrives(scene, other)
+  expect(blocks).toEqual(['reads1'])
+})
