@@ -1,7 +1,7 @@
 /**
  * Connects a session to the upstream that was chosen for it or, where that cannot be reached and
- * nobody insists on it, to the next healthy one of its group. Waits between attempts are for when
- * there is no other.
+ * nobody insists on it, to the next one of its group: healthy ones first, but none is refused that
+ * has not been tried. Waits between attempts are for when there is no other.
  */
 import type { SocketHandler } from 'bun'
 import type { Asking, Balancer } from '../upstream/balancer.ts'
@@ -42,14 +42,16 @@ export async function reach<Owner extends Asking>(
 ): Promise<Reached<Owner>> {
   // No session wanders about for ever, whatever upstreams do meanwhile.
   let hopsLeft = fixed ? 0 : HOPS_A_BLOCK * balancer.upstreams.length
+  const tried = new Set<Upstream>()
   for (let upstream = from; ; hopsLeft--) {
+    tried.add(upstream)
     const isWanted = (): boolean => wanted(upstream)
-    const elsewhere = (): boolean => hopsLeft > 0 && balancer.hasOther(upstream)
+    const elsewhere = (): boolean => hopsLeft > 0 && balancer.hasOther(upstream, tried)
     const dialled = await upstream.dial(serverHandlers, owner, isWanted, elsewhere)
     if (dialled.kind === 'connected' || !isWanted()) return { upstream, dialled }
     account.upstreamFailures += 1
     upstreamFailed(upstream, dialled.cause)
-    const other = hopsLeft > 0 ? balancer.instead(owner, upstream) : null
+    const other = hopsLeft > 0 ? balancer.instead(owner, upstream, tried) : null
     if (other === null) return { upstream, dialled }
     account.failovers += 1
     upstream = other

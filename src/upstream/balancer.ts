@@ -21,10 +21,13 @@ export interface Balancer {
   readonly upstreams: readonly Upstream[]
   /** A healthy upstream; where none is, any: nobody is refused before it has been tried. */
   next(session: Asking): Upstream
-  /** A healthy upstream other than one that was just tried in vain; null where there is none. */
-  instead(session: Asking, failed: Upstream): Upstream | null
+  /**
+   * Where to go when `failed` could not be reached: to another healthy upstream or, where none is,
+   * to one that is not among those `tried`. Null where there is neither.
+   */
+  instead(session: Asking, failed: Upstream, tried: ReadonlySet<Upstream>): Upstream | null
   /** True where `instead` would find one; chooses nothing. */
-  hasOther(failed: Upstream): boolean
+  hasOther(failed: Upstream, tried: ReadonlySet<Upstream>): boolean
   /** The upstream of a block by its name. */
   named(block: string): Upstream | undefined
 }
@@ -58,17 +61,19 @@ export function createBalancer(
     const usable = members.filter(({ upstream }) => upstream.health.usable)
     return usable.length === 0 ? members : usable
   }
-  const others = (failed: Upstream): readonly Member[] =>
-    members.filter(({ upstream }) => upstream !== failed && upstream.health.usable)
+  const others = (failed: Upstream, tried: ReadonlySet<Upstream>): readonly Member[] => {
+    const rest = members.filter(({ upstream }) => upstream !== failed)
+    const usable = rest.filter(({ upstream }) => upstream.health.usable)
+    return usable.length > 0 ? usable : rest.filter(({ upstream }) => !tried.has(upstream))
+  }
   return {
     upstreams,
     next: (session) => choose(healthy(), session),
-    instead(session, failed) {
-      const left = others(failed)
+    instead(session, failed, tried) {
+      const left = others(failed, tried)
       return left.length === 0 ? null : choose(left, session)
     },
-    hasOther: (failed) =>
-      members.some(({ upstream }) => upstream !== failed && upstream.health.usable),
+    hasOther: (failed, tried) => others(failed, tried).length > 0,
     named: (block) => upstreams.find((upstream) => upstream.block === block),
   }
 }

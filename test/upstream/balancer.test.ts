@@ -75,7 +75,7 @@ describe('by weight', () => {
       const balancer = balance('WEIGHTED_ROUND_ROBIN', { weights: some, out })
       expect(turns(balancer, 20)).not.toContain('c')
       const failed = balancer.named('b')!
-      expect(balancer.instead(NOBODY, failed)?.block ?? 'a').toBe('a')
+      expect(balancer.instead(NOBODY, failed, new Set())?.block).toBe('a')
     }
   })
 
@@ -149,16 +149,25 @@ describe('by the address of the client', () => {
 })
 
 describe('instead of a block that failed', () => {
-  test.each([...STRATEGIES])('%s gives another healthy one, until there is none', (strategy) => {
-    const weights = new Map(Object.entries({ a: 1, b: 1, c: 1 }))
+  const weights = new Map(Object.entries({ a: 1, b: 1, c: 1 }))
+  const client = from('10.0.0.1')
+
+  test.each([...STRATEGIES])('%s gives a healthy one, else one not tried yet', (strategy) => {
     for (const hash of [undefined, { addressOnly: true }]) {
       const balancer = balance(strategy, { hash, weights, out: 'b' })
-      const failed = balancer.named('a')!
-      expect(balancer.hasOther(failed)).toBe(true)
-      expect(balancer.instead(from('10.0.0.1'), failed)?.block).toBe('c')
-      balancer.named('c')?.health.attemptFailed('slow')
-      expect(balancer.hasOther(failed)).toBe(false)
-      expect(balancer.instead(from('10.0.0.1'), failed)).toBeNull()
+      const [a, b, c] = ['a', 'b', 'c'].map((block) => balancer.named(block)!)
+      const tried = new Set([a!])
+      expect(balancer.hasOther(a!, tried)).toBe(true)
+      expect(balancer.instead(client, a!, tried)).toBe(c!)
+      a!.health.dialFailed('gone')
+      c!.health.attemptFailed('slow')
+      tried.add(c!)
+      expect(balancer.instead(client, c!, tried)).toBe(b!)
+      tried.add(b!)
+      expect(balancer.hasOther(b!, tried)).toBe(false)
+      expect(balancer.instead(client, b!, tried)).toBeNull()
+      a!.health.connected()
+      expect(balancer.instead(client, b!, tried)).toBe(a!)
     }
   })
 })
