@@ -46,7 +46,7 @@ export function timedOut(what: string, timeoutMs: number): Refusal {
 export function outlived(receiveDeadlineMs: number): Refusal {
   return {
     code: '57P05',
-    message: `the connection to the database has lived for ${receiveDeadlineMs} ms, the most it may`,
+    message: `the connection to the database may live for ${receiveDeadlineMs} ms, and has`,
     hint: 'Connect again.',
   }
 }

@@ -30,8 +30,10 @@ export async function makeWay(path: string, key: string): Promise<void> {
     refuse('a file is there that is no socket; move it, or choose another path')
   const answer = await knock(path)
   if (answer === null) refuse('another process listens on it')
-  // Only what was knocked at is removed: somebody else may just have done the same and listen.
-  const unchanged = lookAt(path)?.ino === found.ino
+  // Only what was knocked at is removed: somebody else may just have done the same, and listen.
+  // The number of a file that is gone may be that of the next, so its time counts too.
+  const now = lookAt(path)
+  const unchanged = now?.ino === found.ino && now.ctimeMs === found.ctimeMs
   if (answer === 'ECONNREFUSED' && unchanged) unlinkSync(path)
   else if (answer !== 'ENOENT' && unchanged) {
     refuse(

@@ -78,7 +78,7 @@ describe('ROUND_ROBIN', () => {
     expect(await arrivals(gateway, 9)).toEqual({ one: 3, two: 3, three: 3 })
   })
 
-  test('a server that is shut down is missed by nobody, and gets its share again after', async () => {
+  test('a server that is shut down is missed by nobody, and gets its share later', async () => {
     const name = `127.0.0.1:${servers.two.port} (clients.default.two)`
     await servers.two.shutDown()
     expect(await arrivals(gateway, 12)).toMatchObject({ two: 0 })
@@ -132,7 +132,7 @@ test('WEIGHTED_ROUND_ROBIN shares by the weights, and blocks without one get not
   expect(await arrivals(gateway, 24)).toEqual({ one: 18, two: 6, three: 0 })
 })
 
-test('clients stay on their block, on every gateway, and only those of one that goes move', async () => {
+test('clients stay on their block on every gateway; if it goes, only they move', async () => {
   const balanced = { consistentHash: { useSourceIp: true } }
   await using first = await start(balanced)
   await using second = await start({ ...balanced, strategy: 'RANDOM' }, ['three', 'one', 'two'])

@@ -112,7 +112,7 @@ describe('an address', () => {
     rmSync(folder, { recursive: true })
   })
 
-  test('that is a Unix socket is open to everybody, or has the mode that was asked for', async () => {
+  test('that is a Unix socket is open to all, or has the mode that was asked for', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'postern-listener-'))
     const path = join(folder, 'front.sock')
     for (const [asked, mode] of [

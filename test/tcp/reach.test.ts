@@ -18,7 +18,7 @@ async function arrives(scene: Scene, server = scene.server): Promise<void> {
 const FOR_EVER = { retries: 5, backoffMs: 3_600_000 }
 
 describe('a session whose block cannot be reached', () => {
-  test('goes on to the next healthy one at once, and those after it go there directly', async () => {
+  test('goes on to the next healthy one at once, and those after it go there', async () => {
     await using scene = await setScene({ others: [await freePort()], dial: FOR_EVER })
     for (let count = 0; count < 6; count++) await arrives(scene)
     expect(scene.service.account).toMatchObject({ failovers: 1, upstreamFailures: 1 })

@@ -53,9 +53,9 @@ test('receiveTimeout ends a session whose reply does not come, and no other', as
   await asking.wire.closed()
   await asking.server.ended
   await ask(idle)
-  const data = copyData('row')
-  copying.wire.send(data)
-  await copying.server.read(data.length)
+  const row = copyData('row')
+  copying.wire.send(row)
+  await copying.server.read(row.length)
   expect(scene.service.account.receiveTimeouts).toBe(1)
 })
 

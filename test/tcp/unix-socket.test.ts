@@ -79,7 +79,7 @@ describe('there is none', () => {
     expect(existsSync(at('stale.sock'))).toBe(true)
   })
 
-  test('where a folder is: the error tells the name by which clients would find a socket', async () => {
+  test('where a folder is: the error names a socket that clients would find', async () => {
     mkdirSync(at('run'))
     expect(await refusal(at('run'))).toContain(
       `it is a folder; name a file in it, such as ${at('run/.s.PGSQL.5432')}, ` +

@@ -49,7 +49,7 @@ function ask(address: Address, options: Partial<ProbeOptions> = {}, aborted?: Ab
 }
 
 describe('an answer', () => {
-  test('is asked for by an SSLRequest, and after a no the server is left in good order', async () => {
+  test('is asked for by an SSLRequest, and a no leaves the server in good order', async () => {
     const question = Promise.withResolvers<Uint8Array>()
     const ended = Promise.withResolvers<void>()
     await using server = await serverThat((socket) => {
