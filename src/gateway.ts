@@ -126,8 +126,10 @@ export class Gateway {
     this.#declareFamilies(generation)
     // Every server boots: plugins are told as often as there are servers.
     for (const _ of services) await desk.tell('onBooting', { status: '1' })
-    for (const { listener } of services) {
+    for (const { listener, balancer } of services) {
+      await listener.prepare()
       listener.start()
+      for (const upstream of balancer.upstreams) upstream.watch()
       this.log.info(
         { server: listener.group, protocol: listener.protocol },
         `listening on ${listener.address}`,
@@ -234,6 +236,9 @@ export class Gateway {
     const generation = this.#generation
     if (generation !== null) {
       for (const stop of this.#tickers) stop()
+      for (const { balancer } of generation.services) {
+        for (const upstream of balancer.upstreams) upstream.stop()
+      }
       await this.#told(generation.desk.tell('onSignal', { signal }), 'the signal')
       const { drainTimeout } = generation.config
       await Promise.all(generation.services.map(({ listener }) => listener.drain(drainTimeout)))

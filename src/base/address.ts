@@ -5,6 +5,8 @@ export type Address =
   | { readonly network: 'unix'; readonly path: string }
 
 const PORT_MAX = 65_535
+/** The kernel's room for a path, without the byte that ends it. */
+const PATH_BYTES_MAX = 107
 /** DNS names are at most 253 bytes; an IPv6 address with a zone is shorter. */
 const ADDRESS_LENGTH_MAX = 320
 const V6 = /^\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]:(\d{1,5})$/
@@ -12,15 +14,36 @@ const PLAIN = /^([^\s:/@[\]]*):(\d{1,5})$/
 
 /**
  * `host:port`, `[v6]:port` or `:port` (all interfaces, or this machine); null where the text is
- * none of them. The host comes without brackets. With the network `unix` the text is a path.
+ * none of them. The host comes without brackets. With the network `unix` the text is a path that a
+ * socket can have.
  */
 export function parseAddress(text: string, network: string): Address | null {
-  if (network === 'unix') return text === '' ? null : { network, path: text }
+  if (network === 'unix') return pathFlaw(text) === null ? { network, path: text } : null
   if (text.length > ADDRESS_LENGTH_MAX) return null
   const [, host, digits] = V6.exec(text) ?? PLAIN.exec(text) ?? []
   const port = Number(digits)
   if (host === undefined || !(port <= PORT_MAX)) return null
   return { network: 'tcp', host, port }
+}
+
+const EXAMPLES = 'localhost:5432, [::1]:5432 or :5432 (network unix: a path)'
+
+/** Why the text is no address of the network, as what it must be; null where it is one. */
+export function addressFlaw(text: string, network: string): string | null {
+  if (network === 'unix') return pathFlaw(text)
+  return parseAddress(text, network) === null ? `must be an address such as ${EXAMPLES}` : null
+}
+
+function pathFlaw(path: string): string | null {
+  if (path === '') return 'must be the path of a Unix socket'
+  if (path.startsWith('@')) {
+    const why = 'must be a path: abstract sockets have no file whose mode would protect them'
+    return `${why} (a file of this name is ./@name)`
+  }
+  if (path.includes('\0')) return 'must be a path without a zero byte'
+  const bytes = Buffer.byteLength(path)
+  if (bytes <= PATH_BYTES_MAX) return null
+  return `must be a path of at most ${PATH_BYTES_MAX} bytes, and this one has ${bytes}`
 }
 
 /** `ip:port`, with brackets around IPv6; "" where there is no host. */

@@ -1,4 +1,5 @@
 /** Adds the groups and blocks that are always there, and checks that groups fit together. */
+import { checkBalancing } from './balancing.ts'
 import type { Draft, Written } from './draft.ts'
 import { isMap } from './draft.ts'
 import { nearestName } from './nearest.ts'
@@ -43,15 +44,14 @@ function putMissing(draft: Draft, path: Path, standard: Written = {}): void {
 export function checkGroups(draft: Draft, problems: Problems): readonly string[] {
   if (!isMap(draft.at(['clients']))) return []
   checkBlocks(draft, problems)
-  for (const group of draft.names('servers')) {
-    checkServer(draft, group, problems)
-  }
-  checkAddresses(draft, problems)
   const servers = draft.names('servers')
+  const notices = servers.flatMap((group) => checkServer(draft, group, problems))
+  checkAddresses(draft, problems)
   const unused = draft.names('clients').filter((group) => !servers.includes(group))
-  return unused.map(
-    (group) => `clients.${group} is used by no server: there is no servers.${group}`,
-  )
+  return [
+    ...notices,
+    ...unused.map((group) => `clients.${group} is used by no server: there is no servers.${group}`),
+  ]
 }
 
 function checkBlocks(draft: Draft, problems: Problems): void {
@@ -74,30 +74,13 @@ function checkBlocks(draft: Draft, problems: Problems): void {
   }
 }
 
-function checkServer(draft: Draft, group: string, problems: Problems): void {
-  const blocks = draft.names('clients', group)
-  if (draft.at(['clients', group]) === undefined) {
-    const path = ['servers', group]
-    const message = `servers.${group} has no database: there is no clients.${group}`
-    problems.add(
-      draft.standing(path).key,
-      path,
-      message,
-      nearestName(group, draft.names('clients')),
-    )
-    return
-  }
-  const rules = ['servers', group, 'loadBalancer', 'loadBalancingRules']
-  for (const [position] of itemsAt(draft, rules).entries()) {
-    const shares = [...rules, String(position), 'distribution']
-    for (const [share] of itemsAt(draft, shares).entries()) {
-      const path = [...shares, String(share), 'proxyName']
-      const name = draft.at(path)
-      if (typeof name !== 'string' || blocks.includes(name.toLowerCase())) continue
-      const message = `${shownPath(path)} names no block of clients.${group}`
-      problems.add(draft.standing(path).value, path, message, nearestName(name, blocks))
-    }
-  }
+function checkServer(draft: Draft, group: string, problems: Problems): readonly string[] {
+  if (draft.at(['clients', group]) !== undefined) return checkBalancing(draft, group, problems)
+  const path = ['servers', group]
+  const message = `servers.${group} has no database: there is no clients.${group}`
+  const nearest = nearestName(group, draft.names('clients'))
+  problems.add(draft.standing(path).key, path, message, nearest)
+  return []
 }
 
 /** Two servers cannot listen on one address. */

@@ -1,6 +1,7 @@
 /** The shape, the defaults and the help of every key of the global file. */
 import type * as z from 'zod'
-import { parseAddress } from '../base/address.ts'
+import { addressFlaw } from '../base/address.ts'
+import { isMap } from './draft.ts'
 import {
   address,
   blocks,
@@ -101,14 +102,20 @@ const startupParams = secret(
   }),
 )
 
-/** An address that is a path where the network is `unix`. */
-function addressFits(at: { readonly network: string; readonly address: string }): boolean {
-  return parseAddress(at.address, at.network) !== null
+interface Addressed {
+  readonly network: string
+  readonly address: string
 }
+
+/** An address is a path where the network is `unix`. */
+const addressFits = (at: Addressed): boolean => addressFlaw(at.address, at.network) === null
 
 const ADDRESS_RULE = {
   path: ['address'],
-  error: 'must be an address such as localhost:5432, [::1]:5432 or :5432 (network unix: a path)',
+  error: ({ input }: { readonly input?: unknown }) => {
+    const { address = '', network = '' } = isMap(input) ? input : {}
+    return addressFlaw(String(address), String(network)) ?? undefined
+  },
   when: whereRead('network', 'address'),
 }
 
@@ -119,7 +126,7 @@ const client = section('How the gateway connects to a database.', {
   tcpKeepAlivePeriod: duration('30s', 'Time between keep-alive probes.'),
   receiveChunkSize: count(8192, 0, GIB, 'Bytes a read.'),
   receiveDeadline: duration('0s', 'Longest life of a connection, from its start; 0: none.'),
-  receiveTimeout: duration('0s', 'Longest wait for bytes; 0: none.'),
+  receiveTimeout: duration('0s', 'Longest wait for bytes while a reply is owed; 0: none.'),
   sendDeadline: duration('0s', 'Longest wait for bytes to be taken; 0: none.'),
   dialTimeout: duration('60s', 'Longest wait for one attempt to connect; 0: none.'),
   retries: count(3, 0, 1000, 'Attempts to connect after the first.'),
@@ -149,7 +156,10 @@ const pool = section('The connections to a database, and how clients share them.
 })
 
 const proxy = section('The path between the clients of a server and one block.', {
-  healthCheckPeriod: duration('60s', 'Time between checks of idle connections.'),
+  healthCheckPeriod: duration(
+    '60s',
+    'Time between probes of a healthy database; 0: only of one that is out.',
+  ),
 })
 
 const weight = section('The share of one block.', {
@@ -164,19 +174,27 @@ const balancingRule = section('How connections are shared out.', {
   }),
 })
 
-const consistentHash = section('Keeps a client on one block.', {
-  useSourceIp: flag(false, 'By the IP address of the client alone, without its port.'),
-})
+const consistentHash = section(
+  'Keeps a client on one block, whatever the strategy; with weights where it has them.',
+  {
+    useSourceIp: flag(false, 'By the IP address of the client alone, without its port.'),
+  },
+)
 
 const loadBalancer = section('Which block a new connection goes to.', {
   strategy: choice(STRATEGIES, 'ROUND_ROBIN', 'How the next block is found.'),
   consistentHash: consistentHash.optional(),
-  loadBalancingRules: sections(balancingRule, 'Shares for WEIGHTED_ROUND_ROBIN.'),
+  loadBalancingRules: sections(
+    balancingRule,
+    'Shares for WEIGHTED_ROUND_ROBIN; the first rule holds.',
+  ),
 }).refine((at) => at.strategy !== 'WEIGHTED_ROUND_ROBIN' || at.loadBalancingRules.length > 0, {
   path: ['loadBalancingRules'],
   error: 'must hold at least one rule for the strategy WEIGHTED_ROUND_ROBIN',
   when: whereRead('strategy', 'loadBalancingRules'),
 })
+
+const MODE = /^0[0-7]{3}$/
 
 const PROTOCOLS = ['postgres', 'raw'] as const
 /** Empty: the server asks, or a plugin. */
@@ -184,7 +202,16 @@ const AUTH_METHODS = ['', 'trust', 'scram-sha-256', 'md5'] as const
 
 const server = section('Where clients connect, and what they may use up.', {
   network: choice(NETWORKS, 'tcp', 'Either tcp, or unix with a path as the address.'),
-  address: text(SERVER_ADDRESS, 'The address that the gateway listens on.'),
+  address: text(
+    SERVER_ADDRESS,
+    'Where the gateway listens; psql -h /run finds /run/.s.PGSQL.5432.',
+  ),
+  socketMode: formedText(
+    '0777',
+    'four octal digits such as "0660"',
+    MODE,
+    'Mode of a Unix socket.',
+  ),
   protocol: choice(PROTOCOLS, 'postgres', 'What the bytes are: postgres, or raw for any other.'),
   sessionsMax: count(10_000, 1, 1_000_000, 'Clients at once; one more is refused.'),
   idleTimeout: duration('0s', 'Longest silence of a client; 0: none.'),

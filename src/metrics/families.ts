@@ -18,6 +18,10 @@ export interface ListenerCounts {
     readonly loginTimeouts: number
     readonly loginsRefused: number
     readonly idleTimeouts: number
+    readonly receiveDeadlines: number
+    readonly receiveTimeouts: number
+    readonly sendDeadlines: number
+    readonly failovers: number
     readonly cancelRequests: number
     readonly internalErrors: number
   }
@@ -28,6 +32,12 @@ export interface UpstreamCounts {
   readonly group: string
   readonly block: string
   readonly failures: number
+  readonly health: {
+    /** True while new sessions go to it. */
+    readonly usable: boolean
+    readonly probes: number
+    readonly probeFailures: number
+  }
 }
 
 /** Where all counts are read from. */
@@ -47,8 +57,31 @@ const BY_GROUP: readonly (readonly [string, 'counter' | 'gauge', string, Account
   ['postern_login_timeouts_total', 'counter', 'Clients that did not log in.', 'loginTimeouts'],
   ['postern_logins_refused_total', 'counter', 'Clients not let in here.', 'loginsRefused'],
   ['postern_idle_timeouts_total', 'counter', 'Clients silent for too long.', 'idleTimeouts'],
+  ['postern_receive_deadlines_total', 'counter', 'Servers over their life.', 'receiveDeadlines'],
+  ['postern_receive_timeouts_total', 'counter', 'Servers that owed an answer.', 'receiveTimeouts'],
+  ['postern_send_deadlines_total', 'counter', 'Servers that took no bytes.', 'sendDeadlines'],
+  ['postern_failovers_total', 'counter', 'Sessions sent on to another block.', 'failovers'],
   ['postern_cancel_requests_total', 'counter', 'CancelRequests of clients.', 'cancelRequests'],
   ['postern_internal_errors_total', 'counter', 'Sessions that broke here.', 'internalErrors'],
+]
+
+type ReadUpstream = (upstream: UpstreamCounts) => number
+
+const BY_BLOCK: readonly (readonly [string, 'counter' | 'gauge', string, ReadUpstream])[] = [
+  ['postern_upstream_failures_total', 'counter', 'Failed dials.', ({ failures }) => failures],
+  [
+    'postern_upstream_up',
+    'gauge',
+    '1: new sessions go there; 0: it is left out while others are there.',
+    ({ health }) => Number(health.usable),
+  ],
+  ['postern_upstream_probes_total', 'counter', 'Health probes.', ({ health }) => health.probes],
+  [
+    'postern_upstream_probe_failures_total',
+    'counter',
+    'Health probes without an answer.',
+    ({ health }) => health.probeFailures,
+  ],
 ]
 
 const BYTES: readonly (readonly [string, AccountKey])[] = [
@@ -79,11 +112,14 @@ export function declareFamilies(meter: Meter, sources: CountSources): void {
   meter.sampled('postern_buffered_bytes_full_total', 'counter', full, () =>
     sources.listeners().map(({ group, budget }) => ({ labels: { group }, value: budget.spent })),
   )
-  meter.sampled('postern_upstream_failures_total', 'counter', 'Failed dials.', () =>
-    sources
-      .upstreams()
-      .map(({ group, block, failures }) => ({ labels: { group, block }, value: failures })),
-  )
   declarePoolFamilies(meter, sources.pools)
+  for (const [name, type, help, read] of BY_BLOCK) {
+    meter.sampled(name, type, help, () =>
+      sources.upstreams().map((upstream) => ({
+        labels: { group: upstream.group, block: upstream.block },
+        value: read(upstream),
+      })),
+    )
+  }
   declarePluginFamilies(meter, sources)
 }

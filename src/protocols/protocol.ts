@@ -203,6 +203,8 @@ export interface Conversation {
   readonly idle: boolean
   /** Replies are owed to the client. */
   readonly owes: boolean
+  /** The next word is surely the server's: it owes a reply that it needs nothing more for. */
+  readonly awaitsServer: boolean
   /** True while only a part of a message has been let through to the client: no words fit there. */
   readonly midMessage: boolean
   /** True where a client may go on sending when its server has ended. */

@@ -91,6 +91,7 @@ class RawConversation implements Conversation {
   readonly routable = false
   readonly idle = false
   readonly owes = false
+  readonly awaitsServer = false
   readonly midMessage = false
   readonly outlivesServer = true
   readonly cancelKey = ''

@@ -15,7 +15,15 @@ export interface Account {
   /** Clients that the gateway itself did not let in. */
   loginsRefused: number
   idleTimeouts: number
+  /** Sessions whose server connection had lived for as long as it may. */
+  receiveDeadlines: number
+  /** Sessions whose server owed a reply for too long, and said nothing. */
+  receiveTimeouts: number
+  /** Sessions whose server took no bytes for too long. */
+  sendDeadlines: number
   upstreamFailures: number
+  /** Sessions that went on to another block because theirs could not be reached. */
+  failovers: number
   cancelRequests: number
   /** Sessions ended because something inside went wrong. */
   internalErrors: number
@@ -34,7 +42,11 @@ export function newAccount(): Account {
     loginTimeouts: 0,
     loginsRefused: 0,
     idleTimeouts: 0,
+    receiveDeadlines: 0,
+    receiveTimeouts: 0,
+    sendDeadlines: 0,
     upstreamFailures: 0,
+    failovers: 0,
     cancelRequests: 0,
     internalErrors: 0,
   }

@@ -55,9 +55,10 @@ export class KeptServer implements ServerOwner, Kept {
     return addressesOf(this.#socket ?? {})
   }
 
-  /** Connects and logs in. */
-  async open(wanted: () => boolean, done: Done): Promise<void> {
-    const dialled = await this.upstream.dial<ServerOwner>(serverHandlers, this, wanted)
+  /** Connects and logs in; gives up early where the client can go `elsewhere`. */
+  async open(elsewhere: () => boolean, done: Done): Promise<void> {
+    const wanted = (): boolean => true
+    const dialled = await this.upstream.dial<ServerOwner>(serverHandlers, this, wanted, elsewhere)
     if (dialled.kind === 'failed') {
       return done({ refused: { code: '08006', message: dialled.cause }, gone: true })
     }

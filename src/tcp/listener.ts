@@ -5,9 +5,12 @@ import { GatewayError } from '../base/errors.ts'
 import { tooMany } from './refusals.ts'
 import { Session } from './session.ts'
 import type { ListenerOptions, Surroundings } from './surroundings.ts'
+import { makeWay, withMode } from './unix-socket.ts'
 
 /** How often sessions are looked at for timeouts. */
 const BEAT_MS = 250
+/** Everybody on the machine may connect, as with PostgreSQL's own sockets. */
+const SOCKET_MODE = 0o777
 /** Refused clients that are heard out at once; more are closed without a word. */
 const REFUSING_MAX = 1000
 
@@ -54,14 +57,20 @@ export class Listener {
     return addressText(address)
   }
 
+  /** Makes way for `start`: a Unix socket that a killed gateway left is removed. */
+  async prepare(): Promise<void> {
+    const { address } = this.#options
+    if (address.network === 'unix') await makeWay(address.path, `servers.${this.group}.address`)
+  }
+
   /** Throws LISTEN_FAILED where the address cannot be taken. */
   start(): void {
-    const { address } = this.#options
+    const { address, socketMode = SOCKET_MODE } = this.#options
     const shared = { socket: this.#clientHandlers(), allowHalfOpen: true }
     try {
       this.#listening =
         address.network === 'unix'
-          ? Bun.listen<Session>({ unix: address.path, ...shared })
+          ? withMode(socketMode, () => Bun.listen<Session>({ unix: address.path, ...shared }))
           : Bun.listen<Session>({
               hostname: address.host || '0.0.0.0',
               port: address.port,

@@ -48,6 +48,11 @@ export class Outlet {
     return this.#room !== null
   }
 
+  /** Bytes that wait for the socket. */
+  get kept(): number {
+    return this.#to - this.#from
+  }
+
   /** Takes all of the bytes; false where some had to be kept. They may be reused afterwards. */
   write(bytes: Uint8Array): boolean {
     if (this.#closed || this.#finishing !== null) return true

@@ -56,3 +56,26 @@ export function violation(sentence: string): Refusal {
 export function timedOut(what: string, timeoutMs: number): Refusal {
   return { code: '57P05', message: `${what} within ${timeoutMs} ms` }
 }
+
+/** The connection to the database has had its time, whatever it is doing. */
+export function outlived(receiveDeadlineMs: number): Refusal {
+  return {
+    code: '57P05',
+    message: `the connection to the database may live for ${receiveDeadlineMs} ms, and has`,
+    hint: 'Connect again.',
+  }
+}
+
+/** The database owes a reply and says nothing. */
+export function unanswered(receiveTimeoutMs: number): Refusal {
+  return {
+    code: '08006',
+    message: `the database has not answered for ${receiveTimeoutMs} ms`,
+    hint: 'It may still be at work on the statement.',
+  }
+}
+
+/** The database takes no bytes. */
+export function untaken(sendDeadlineMs: number): Refusal {
+  return { code: '08006', message: `the database has taken no bytes for ${sendDeadlineMs} ms` }
+}

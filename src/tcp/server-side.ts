@@ -6,10 +6,12 @@ import type { Socket } from 'bun'
 import { addressesOf } from '../base/address.ts'
 import type { AddressPair } from '../hooks/step.ts'
 import type { Refusal } from '../hooks/verdict.ts'
+import type { Asking } from '../upstream/balancer.ts'
 import type { Grant, Pool, Waiting } from '../upstream/pool.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { type Failure, type Keeping, KeptServer } from './kept-server.ts'
 import { Outlet } from './outlet.ts'
+import { Detours } from './reach.ts'
 import * as refusals from './refusals.ts'
 import { type ServerOwner, serverHandlers } from './server-owner.ts'
 import type { Surroundings } from './surroundings.ts'
@@ -20,6 +22,8 @@ const LINGER_MS = 10_000
 
 /** Told how the way to a server ended: null, or why there is none. */
 type Arrived = (refusal: Refusal | null) => void
+
+type SocketAddresses = Parameters<typeof addressesOf>[0]
 
 interface ServerSideOwner extends ServerOwner {
   /** Something inside went wrong. */
@@ -41,11 +45,21 @@ export class ServerSide {
   /** Counts the ways that were begun: one that is not the last leads nowhere any more. */
   #way = 0
   #linger: Timer | undefined
+  readonly #asking: Asking
+  /** A plugin has named the upstream. */
+  #routed = false
+  #detours: Detours | null = null
 
-  constructor(upstream: Upstream, around: Surroundings, owner: ServerSideOwner) {
-    this.upstream = upstream
+  constructor(around: Surroundings, owner: ServerSideOwner, client: SocketAddresses) {
     this.#around = around
     this.#owner = owner
+    // Only some ways to balance ask for the address, which takes system calls.
+    this.#asking = {
+      get client() {
+        return addressesOf(client)
+      },
+    }
+    this.upstream = around.balancer.next(this.#asking)
   }
 
   /** Both ends of the connection; empty where there is none. */
@@ -66,30 +80,28 @@ export class ServerSide {
    */
   reach(startup: Uint8Array, arrived: Arrived): void {
     const shared = this.#around.pools.get(this.upstream)
-    if (shared === undefined) return this.#dial(arrived)
+    if (shared === undefined) return this.#dial(startup, arrived)
     const { pool, keeping } = shared
     const way = this.#way
     this.#waiting = pool.take((grant) => {
       this.#waiting = null
       if (grant === 'late') arrived(refusals.poolFull(this.upstream, pool.sizeMax))
-      else if (keeping === null) this.#dialInPlace(pool, arrived)
+      else if (keeping === null) this.#dialInPlace(pool, startup, arrived)
       else this.#takeKept({ keeping, grant, startup, way, arrived })
     })
   }
 
-  #dialInPlace(pool: Pool<KeptServer>, arrived: Arrived): void {
+  #dialInPlace(pool: Pool<KeptServer>, startup: Uint8Array, arrived: Arrived): void {
     this.#place = pool
-    this.#dial((refusal) => {
-      if (refusal !== null) this.#vacate()
-      arrived(refusal)
-    })
+    this.#dial(startup, arrived)
   }
 
-  #dial(arrived: Arrived): void {
+  #dial(startup: Uint8Array, arrived: Arrived): void {
     const way = this.#way
     const { upstream } = this
     const wanted = (): boolean => this.#way === way
-    upstream.dial<ServerOwner>(serverHandlers, this.#owner, wanted).then(
+    const elsewhere = (): boolean => this.#elsewhere(upstream)
+    upstream.dial<ServerOwner>(serverHandlers, this.#owner, wanted, elsewhere).then(
       (dialled) => {
         if (!wanted()) {
           if (dialled.kind === 'connected') dialled.socket.terminate()
@@ -99,8 +111,8 @@ export class ServerSide {
           this.#attach(dialled.socket)
           arrived(null)
         } else {
-          this.#unreached(dialled.cause)
-          arrived(refusals.unreachable(upstream.block))
+          this.#vacate()
+          this.#unreached(dialled.cause, startup, arrived)
         }
       },
       (thrown: unknown) => this.#owner.broke(thrown),
@@ -111,15 +123,15 @@ export class ServerSide {
     const { keeping, grant, arrived } = taking
     if (grant !== 'place') return this.#prepare(grant, taking)
     const server = new KeptServer(this.upstream, keeping)
-    const wanted = (): boolean => true
-    void server.open(wanted, (failure) => {
+    const elsewhere = (): boolean => this.#elsewhere(server.upstream)
+    void server.open(elsewhere, (failure) => {
       if (failure === null) {
         this.#around.serverConnected?.(this.upstream, server.addresses)
         return this.#prepare(server, taking)
       }
       server.discard()
-      this.#unreached(`${failure.refused.code}: ${failure.refused.message}`)
-      if (this.#way === taking.way) arrived(refusals.unreachable(this.upstream.block))
+      const cause = `${failure.refused.code}: ${failure.refused.message}`
+      if (this.#way === taking.way) this.#unreached(cause, taking.startup, arrived)
     })
   }
 
@@ -144,9 +156,22 @@ export class ServerSide {
     })
   }
 
-  #unreached(cause: string): void {
-    this.#around.account.upstreamFailures += 1
-    this.#around.upstreamFailed(this.upstream, cause)
+  #elsewhere(failing: Upstream): boolean {
+    this.#detours ??= new Detours(this.#around.balancer, this.#asking, this.#routed)
+    return this.#detours.elsewhere(failing)
+  }
+
+  /** Goes on to another upstream, or gives up. */
+  #unreached(cause: string, startup: Uint8Array, arrived: Arrived): void {
+    const { account, upstreamFailed, balancer } = this.#around
+    account.upstreamFailures += 1
+    upstreamFailed(this.upstream, cause)
+    this.#detours ??= new Detours(balancer, this.#asking, this.#routed)
+    const other = this.#detours.instead(this.upstream)
+    if (other === null) return arrived(refusals.unreachable(this.upstream.block))
+    account.failovers += 1
+    this.upstream = other
+    this.reach(startup, arrived)
   }
 
   #attach(socket: Socket<ServerOwner>): void {
@@ -155,7 +180,7 @@ export class ServerSide {
     this.outlet.attach(socket)
   }
 
-  /** Turns to another upstream; what is written meanwhile waits for it. */
+  /** Turns to the upstream that somebody has named; what is written meanwhile waits for it. */
   turnTo(upstream: Upstream): void {
     this.#leaveWay()
     const before = this.socket
@@ -163,6 +188,8 @@ export class ServerSide {
     before?.terminate()
     this.#vacate()
     this.upstream = upstream
+    this.#routed = true
+    this.#detours = null
     this.outlet = new Outlet(null)
   }
 

@@ -16,9 +16,8 @@ import * as refusals from './refusals.ts'
 import type { ServerOwner } from './server-owner.ts'
 import { ServerSide } from './server-side.ts'
 import type { ServiceHooks, Surroundings } from './surroundings.ts'
+import { type Standing, Waits } from './waits.ts'
 
-/** A client that takes no bytes is cut off this long after its end. */
-const LINGER_MS = 10_000
 /** A process id and a secret, as every client knows them. */
 const KEY_BYTES = 8
 
@@ -31,7 +30,7 @@ const KEY_BYTES = 8
  */
 type State = 'opening' | 'refusing' | 'running' | 'cancelling' | 'closing' | 'closed'
 
-export class Session implements PumpOwner, ServerOwner {
+export class Session implements PumpOwner, ServerOwner, Standing {
   readonly #around: Surroundings
   readonly #forget: (session: Session) => void
   readonly #hooks: ServiceHooks
@@ -49,9 +48,7 @@ export class Session implements PumpOwner, ServerOwner {
   #leaving = false
   /** The client sends no more, and its kept server is not told. */
   #orphaned = false
-  readonly #since: number
-  #active: number
-  #closingSince = 0
+  readonly #waits: Waits
 
   constructor(
     number: number,
@@ -63,9 +60,8 @@ export class Session implements PumpOwner, ServerOwner {
     this.#forget = forget
     this.#hooks = around.hooks
     this.#client = client
-    this.#server = new ServerSide(around.balancer.next(), around, this)
-    this.#since = around.beat.now
-    this.#active = around.beat.now
+    this.#server = new ServerSide(around, this, client)
+    this.#waits = new Waits(around, around.beat.now)
     this.#clientOutlet = new Outlet(client)
     this.#conversation = around.protocol.converse({
       fromClient: this.#hooks.fromClient.wanted,
@@ -150,6 +146,7 @@ export class Session implements PumpOwner, ServerOwner {
 
   #connected(): void {
     const { socket, upstream, kept, outlet } = this.#server
+    this.#waits.connected(upstream.patience, this.#around.beat.now)
     if (kept === null) this.#around.serverConnected?.(upstream, this.#server.addresses)
     this.#toClient.readFrom(socket!)
     if (!outlet.full) this.#toServer.drained()
@@ -190,7 +187,7 @@ export class Session implements PumpOwner, ServerOwner {
 
   /** Bytes came from the client. */
   fromClient(chunk: Uint8Array): void {
-    this.#active = this.#around.beat.now
+    this.#waits.clientSpoke = this.#around.beat.now
     this.#around.account.bytesFromClient += chunk.length
     if (this.#server.waits && this.#around.protocol.cancelTarget(chunk) !== '') {
       // It must not wait itself for what it is to set free.
@@ -203,7 +200,7 @@ export class Session implements PumpOwner, ServerOwner {
   fromServer(server: Socket<ServerOwner>, chunk: Uint8Array): void {
     // Nobody is left to read them, and a server that writes does not look for our end.
     if (this.#state === 'closing' || this.#state === 'closed') return void server.terminate()
-    this.#active = this.#around.beat.now
+    this.#waits.serverSpoke = this.#around.beat.now
     this.#around.account.bytesFromServer += chunk.length
     this.#toClient.feed(chunk)
   }
@@ -270,7 +267,7 @@ export class Session implements PumpOwner, ServerOwner {
   close(lastWords: Uint8Array | null): void {
     if (this.#state === 'closing' || this.#state === 'closed') return
     this.#state = 'closing'
-    this.#closingSince = this.#around.beat.now
+    this.#waits.closes(this.#around.beat.now)
     this.line?.tell('onClosing', { error: this.#error })
     const { leaves, midMessage } = this.#conversation
     const words = midMessage ? null : lastWords
@@ -356,30 +353,31 @@ export class Session implements PumpOwner, ServerOwner {
 
   /** Called on every beat: ends what has waited too long. `now` in milliseconds. */
   check(now: number): void {
-    const { loginTimeoutMs, idleTimeoutMs } = this.#around
-    if (this.#state === 'closing') {
-      if (now - this.#closingSince >= LINGER_MS) this.#client.terminate()
-    } else if (loginTimeoutMs > 0 && !this.#loggedIn && now - this.#since >= loginTimeoutMs) {
-      this.#around.account.loginTimeouts += 1
-      this.refuse(refusals.timedOut('no login', loginTimeoutMs))
-    } else if (idleTimeoutMs > 0 && !this.#underWay && now - this.#active >= idleTimeoutMs) {
-      this.#around.account.idleTimeouts += 1
-      this.refuse(refusals.timedOut('nothing happened', idleTimeoutMs))
-    }
+    if (this.#waits.lingered(now)) this.#client.terminate()
+    const overdue = this.#waits.overdue(now, this)
+    if (overdue === null) return
+    this.#around.account[overdue.counted] += 1
+    this.refuse(overdue.refusal)
   }
 
-  /** A reply is owed, or a step has not decided yet about what came. */
-  get #underWay(): boolean {
+  get underWay(): boolean {
     return this.#conversation.owes || this.#toServer.busy || this.#toClient.busy
   }
-
-  get #loggedIn(): boolean {
+  get loggedIn(): boolean {
     return this.#state !== 'refusing' && this.#conversation.loggedIn
+  }
+  get awaitsServer(): boolean {
+    // Not where the client, or a step, is what keeps its words from going on.
+    const held = this.#toServer.busy || this.#toClient.busy || this.#clientOutlet.full
+    return !held && this.#server.socket !== null && this.#conversation.awaitsServer
+  }
+  get keptForServer(): number {
+    return this.#server.socket === null ? 0 : this.#server.outlet.kept
   }
 
   /** Asks the session to end for a shutdown: at once where nothing is under way, or by force. */
   drain(force: boolean): void {
-    const busy = this.#state === 'running' && (!this.#conversation.idle || this.#underWay)
+    const busy = this.#state === 'running' && (!this.#conversation.idle || this.underWay)
     if (!force && (busy || this.#state === 'cancelling')) return
     this.refuse(refusals.SHUTTING_DOWN)
   }

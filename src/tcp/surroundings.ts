@@ -24,6 +24,8 @@ export interface ServiceHooks {
 export interface ListenerOptions {
   readonly group: string
   readonly address: Address
+  /** Of a Unix socket; left out: open to everybody. */
+  readonly socketMode?: number
   readonly protocol: Protocol
   readonly hooks: ServiceHooks
   readonly balancer: Balancer

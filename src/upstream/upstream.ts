@@ -1,6 +1,8 @@
 /** One database to which sessions go, and how a connection to it is made. */
 import type { Socket, SocketHandler } from 'bun'
 import { type Address, addressText } from '../base/address.ts'
+import { Health, type Watching } from './health.ts'
+import { probe, type Question } from './probe.ts'
 
 export interface UpstreamOptions {
   readonly group: string
@@ -14,11 +16,32 @@ export interface UpstreamOptions {
   readonly backoffMultiplier: number
   readonly disableBackoffCaps: boolean
   readonly tcpKeepAliveMs: number | null
+  /** How long a connection is waited for once it is there; left out: as long as it takes. */
+  readonly patience?: ServerPatience
+  /** How it is probed; left out: not at all. */
+  readonly probing?: Probing
 }
+
+export interface Probing extends Omit<Watching, 'probe'> {
+  readonly question: Question | null
+}
+
+/** A probe gets the time of a dial, and this at most. */
+const PROBE_TIMEOUT_MS_MAX = 10_000
 
 /** Caps of the wait between attempts, as GatewayD documents them. */
 const BACKOFF_MS_MAX = 60_000
 const BACKOFF_MULTIPLIER_MAX = 10
+
+/** Limits of a connection to a server, in milliseconds; 0: none. */
+export interface ServerPatience {
+  /** Longest life, from its start. */
+  readonly receiveDeadlineMs: number
+  /** Longest wait for bytes while the server owes a reply. */
+  readonly receiveTimeoutMs: number
+  /** Longest wait for bytes to be taken. */
+  readonly sendDeadlineMs: number
+}
 
 export type Dialled<Owner> =
   | { readonly kind: 'connected'; readonly socket: Socket<Owner> }
@@ -30,9 +53,9 @@ export class Upstream {
   readonly address: string
   /** Idle time before TCP probes, in milliseconds; null: none are sent. */
   readonly keepAliveMs: number | null
-  /** What the last attempt found; null before the first. */
-  reachable: boolean | null = null
-  lastError = ''
+  readonly patience: ServerPatience | null
+  readonly health: Health
+  /** Failed attempts to connect for sessions. */
   failures = 0
   readonly #options: UpstreamOptions
 
@@ -42,23 +65,57 @@ export class Upstream {
     this.block = options.block
     this.address = addressText(options.address)
     this.keepAliveMs = options.tcpKeepAliveMs
+    this.patience = options.patience ?? null
+    this.health = new Health(options.retries + 1)
   }
 
-  /** Connects, with the attempts that are configured. `wanted` ends them early. */
+  get reachable(): boolean | null {
+    return this.health.reachable
+  }
+  get lastError(): string {
+    return this.health.lastError
+  }
+
+  /** Begins to probe it, where that is configured, until `stop`. */
+  watch(): void {
+    const { probing, address, dialTimeoutMs } = this.#options
+    if (probing === undefined) return
+    const { question, ...watching } = probing
+    const timeoutMs = Math.min(dialTimeoutMs || PROBE_TIMEOUT_MS_MAX, PROBE_TIMEOUT_MS_MAX)
+    const asked = { address, timeoutMs, question }
+    this.health.watch({ ...watching, probe: (aborted) => probe(asked, aborted) })
+  }
+
+  /** Ends the probes; idempotent. */
+  stop(): void {
+    this.health.stop()
+  }
+
+  /**
+   * Connects, with the attempts that are configured. `wanted` ends them early, and so does
+   * `elsewhere`, which tells that another upstream is ready: then nobody waits for this one.
+   */
   async dial<Owner>(
     handlers: SocketHandler<Owner>,
     owner: Owner,
     wanted: () => boolean,
+    elsewhere: () => boolean = () => false,
   ): Promise<Dialled<Owner>> {
     for (let attempt = 0; ; attempt++) {
       const dialled = await this.#attempt(handlers, owner)
-      this.reachable = dialled.kind === 'connected'
-      if (dialled.kind === 'connected') return dialled
-      this.lastError = dialled.cause
+      if (dialled.kind === 'connected') {
+        this.health.connected()
+        return dialled
+      }
       this.failures += 1
-      if (attempt >= this.#options.retries || !wanted()) return dialled
+      if (attempt >= this.#options.retries) {
+        this.health.dialFailed(dialled.cause)
+        return dialled
+      }
+      this.health.attemptFailed(dialled.cause)
+      if (!wanted() || elsewhere()) return dialled
       await Bun.sleep(this.#wait(attempt))
-      if (!wanted()) return dialled
+      if (!wanted() || elsewhere()) return dialled
     }
   }
 

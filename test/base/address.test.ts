@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { addressText, hostPort, parseAddress } from '../../src/base/address.ts'
+import { addressFlaw, addressText, hostPort, parseAddress } from '../../src/base/address.ts'
 
 describe('an address', () => {
   const sound = {
@@ -36,7 +36,22 @@ describe('an address', () => {
   test('of the network unix is a path, and there must be one', () => {
     expect(parseAddress('/run/db.sock', 'unix')).toEqual({ network: 'unix', path: '/run/db.sock' })
     expect(parseAddress('', 'unix')).toBeNull()
+    expect(addressFlaw('', 'unix')).toBe('must be the path of a Unix socket')
   })
+})
+
+test('a path is one that a socket can have: short enough in bytes, and a file', () => {
+  const longest = `/${'ä'.repeat(53)}`
+  expect(addressFlaw(longest, 'unix')).toBeNull()
+  expect(addressFlaw(`${longest}x`, 'unix')).toContain('at most 107 bytes, and this one has 108')
+  expect(addressFlaw('@front', 'unix')).toContain('abstract sockets')
+  expect(addressFlaw('./@front', 'unix')).toBeNull()
+  expect(addressFlaw('/run/a\0b', 'unix')).toContain('zero byte')
+  for (const path of ['@front', `${longest}x`, '\0front']) {
+    expect(parseAddress(path, 'unix')).toBeNull()
+  }
+  expect(addressFlaw('/run/db.sock', 'tcp')).toContain('must be an address such as')
+  expect(addressFlaw('[::1]:5432', 'tcp')).toBeNull()
 })
 
 test('an address is written as people write it, and is read again', () => {

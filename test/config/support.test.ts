@@ -2,7 +2,7 @@
 import { expect, test } from 'bun:test'
 import { pluginsSchema } from '../../src/config/plugin-schema.ts'
 import { globalSchema } from '../../src/config/schema.ts'
-import { isLeaf, isOptional, type Spot, spotAt } from '../../src/config/shape.ts'
+import { isLeaf, isOptional, isSections, type Spot, spotAt } from '../../src/config/shape.ts'
 import { ACTED_ON, REFUSED } from '../../src/config/support.ts'
 
 /** The key that a pattern leads to, in either file; `x` stands for any name. */
@@ -11,11 +11,14 @@ function spotsOf(pattern: string): readonly Spot[] {
   return [spotAt(globalSchema, path), spotAt(pluginsSchema, path)]
 }
 
-test('every pattern leads to one key that has a value, or a section that may be left out', () => {
+/** A key that has a value, or a section that is acted on, or not, as one. */
+function isOne({ schema }: Spot): boolean {
+  return schema !== undefined && (isLeaf(schema) || isOptional(schema) || isSections(schema))
+}
+
+test('every pattern leads to one key that has a value, or that counts as one', () => {
   for (const pattern of [...Object.keys(ACTED_ON), ...Object.keys(REFUSED)]) {
-    const found = spotsOf(pattern).filter(
-      ({ schema }) => schema !== undefined && (isLeaf(schema) || isOptional(schema)),
-    )
+    const found = spotsOf(pattern).filter(isOne)
     expect({ pattern, keys: found.length }).toEqual({ pattern, keys: 1 })
   }
 })

@@ -185,3 +185,20 @@ describe('idleTimeout', () => {
     expect(await promise).toMatchObject({ code: '57P05' })
   })
 })
+
+describe('receiveTimeout', () => {
+  test('ends who waits for an answer for too long, and who is idle goes on', async () => {
+    await using gateway = await startBefore(server, { client: { receiveTimeout: '400ms' } })
+    using idle = await openSession({ ...server, port: gateway.port })
+    using waiting = await openSession({ ...server, port: gateway.port })
+    waiting.send(query('select pg_sleep(60)'))
+    expect(await waiting.expect('ErrorResponse')).toMatchObject({
+      severity: 'FATAL',
+      code: '08006',
+      message: 'the database has not answered for 400 ms',
+    })
+    await waiting.closed()
+    expect(await metric(gateway, 'postern_receive_timeouts_total')).toBe(1)
+    expect(await idle.rows('select 1')).toEqual([['1']])
+  })
+})

@@ -19,7 +19,7 @@ const LOG_CHARACTERS_MAX = 256 * 1024
 /** Another process may take a port between our look and the server's own. */
 const PORT_ATTEMPTS_MAX = 5
 
-/** How the server asks who a client is; for all users, from 127.0.0.1. */
+/** How the server asks who a client is; for all users, from this machine. */
 export type PostgresAuth = 'trust' | 'scram-sha-256' | 'md5' | 'password'
 
 export interface PostgresOptions {
@@ -110,7 +110,12 @@ async function startOnSomePort(server: Postmaster, port: number | undefined): Pr
 function writeHostRules(programs: PostgresPrograms, folder: string, auth: PostgresAuth): void {
   const file = join(folder, 'data/pg_hba.conf')
   const databases = ['all', 'replication']
-  writeFileSync(file, databases.map((name) => `host ${name} all 127.0.0.1/32 ${auth}\n`).join(''))
+  const rules = databases.flatMap((name) => [
+    `host ${name} all 127.0.0.1/32 ${auth}\n`,
+    `host ${name} all ::1/128 ${auth}\n`,
+    `local ${name} all ${auth}\n`,
+  ])
+  writeFileSync(file, rules.join(''))
   const { account } = programs
   if (account !== null) chownSync(file, account.uid, account.gid)
 }

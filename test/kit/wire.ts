@@ -21,6 +21,8 @@ const TIMEOUT_MS = 5_000
 export interface WireAddress {
   readonly host: string
   readonly port: number
+  /** Which of our addresses to come from; left out: whichever the kernel takes. */
+  readonly localAddress?: string
 }
 
 /** A message of a given name, with its own fields. */
@@ -50,8 +52,9 @@ export async function connectWire(
 export async function openSession(
   address: WireAddress & Startup & { readonly password?: string; readonly timeoutMs?: number },
 ): Promise<Wire> {
-  const { host, port, timeoutMs = TIMEOUT_MS } = address
-  const wire = await connectWire({ host, port }, { timeoutMs })
+  const { host, port, localAddress = '', timeoutMs = TIMEOUT_MS } = address
+  const from = localAddress === '' ? {} : { localAddress }
+  const wire = await connectWire({ host, port, ...from }, { timeoutMs })
   try {
     await wire.login(address)
     return wire

@@ -1,6 +1,6 @@
 /** Who is let in, how long a session may wait, and how all of them end in good order. */
 import { afterEach, describe, expect, spyOn, test } from 'bun:test'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -52,12 +52,13 @@ function pondering() {
 }
 
 describe('an address', () => {
-  function listenerOn(address: Address): Listener {
+  function listenerOn(address: Address, socketMode?: number): Listener {
     const wanted = { cut: 'message', tags: null } as const
     const none = { steps: [], edges: [], observers: [], keepsRequest: false, wanted }
     return new Listener({
       group: 'shop',
       address,
+      ...(socketMode === undefined ? {} : { socketMode }),
       protocol: POSTGRES,
       hooks: {
         opening: null,
@@ -109,7 +110,44 @@ describe('an address', () => {
     await new Promise((resolve) => client.once('connect', resolve))
     client.destroy()
     await listener.drain(0)
+    expect(existsSync(path)).toBe(false)
     rmSync(folder, { recursive: true })
+  })
+
+  test('that is a Unix socket is open to all, or has the mode that was asked for', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'postern-listener-'))
+    const path = join(folder, 'front.sock')
+    for (const [asked, mode] of [
+      [undefined, 0o777],
+      [0o660, 0o660],
+    ] as const) {
+      const listener = listenerOn({ network: 'unix', path }, asked)
+      await listener.prepare()
+      listener.start()
+      expect(statSync(path).mode & 0o777).toBe(mode)
+      await listener.drain(0)
+    }
+    rmSync(folder, { recursive: true })
+  })
+
+  test('that is the Unix socket of another is refused before anything is done', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'postern-listener-'))
+    const path = join(folder, 'front.sock')
+    const first = listenerOn({ network: 'unix', path })
+    first.start()
+    const refused: unknown = await listenerOn({ network: 'unix', path })
+      .prepare()
+      .catch((error: unknown) => error)
+    expect(refused).toMatchObject({
+      code: 'LISTEN_FAILED',
+      message: `servers.shop.address: cannot listen on ${path}: another process listens on it`,
+    })
+    await first.drain(0)
+    rmSync(folder, { recursive: true })
+  })
+
+  test('with a port needs no way made for it', async () => {
+    await listenerOn({ network: 'tcp', host: '127.0.0.1', port: 0 }).prepare()
   })
 })
 

@@ -43,6 +43,7 @@ describe('writing', () => {
     borrowed.fill(9)
     expect(outlet.write(bytesOf(4, 5))).toBe(false)
     expect(outlet.full).toBe(true)
+    expect(outlet.kept).toBe(3)
     socket.room = 2
     expect(outlet.drained()).toBe(false)
     expect(outlet.write(bytesOf(6))).toBe(false)

@@ -1,44 +1,190 @@
-import { expect, test } from 'bun:test'
-import { createBalancer } from '../../src/upstream/balancer.ts'
+import { describe, expect, test } from 'bun:test'
+import {
+  type Asking,
+  type Balancer,
+  type Balancing,
+  createBalancer,
+  type Strategy,
+} from '../../src/upstream/balancer.ts'
 import { Upstream } from '../../src/upstream/upstream.ts'
 
-const upstreams = ['writes', 'reads', 'more'].map(
-  (block) =>
-    new Upstream({
-      group: 'default',
-      block,
-      address: { network: 'tcp', host: '127.0.0.1', port: 1 },
-      dialTimeoutMs: 0,
-      retries: 0,
-      backoffMs: 0,
-      backoffMultiplier: 1,
-      disableBackoffCaps: false,
-      tcpKeepAliveMs: null,
-    }),
-)
+const NOBODY: Asking = { client: { remote: '' } }
+const STRATEGIES: readonly Strategy[] = ['ROUND_ROBIN', 'RANDOM', 'WEIGHTED_ROUND_ROBIN']
 
-test('in turn, every block gets its share, in the order of the file', () => {
-  const balancer = createBalancer(upstreams, 'ROUND_ROBIN')
-  const turns = Array.from({ length: 7 }, () => balancer.next().block)
-  expect(turns).toEqual(['writes', 'reads', 'more', 'writes', 'reads', 'more', 'writes'])
+const upstreamNamed = (block: string): Upstream =>
+  new Upstream({
+    group: 'default',
+    block,
+    address: { network: 'tcp', host: '127.0.0.1', port: 1 },
+    dialTimeoutMs: 0,
+    retries: 0,
+    backoffMs: 0,
+    backoffMultiplier: 1,
+    disableBackoffCaps: false,
+    tcpKeepAliveMs: null,
+  })
+
+/** A balancer over the blocks a, b and c, some of which are out. */
+function balance(strategy: Strategy, balancing: Balancing & { readonly out?: string } = {}) {
+  const { out = '' } = balancing
+  const upstreams = ['a', 'b', 'c'].map(upstreamNamed)
+  for (const { block, health } of upstreams) if (out.includes(block)) health.dialFailed('gone')
+  return createBalancer(upstreams, strategy, balancing)
+}
+
+const from = (address: string): Asking => ({ client: { remote: `${address}:50000` } })
+const turns = (balancer: Balancer, count: number, session = NOBODY): string =>
+  Array.from({ length: count }, () => balancer.next(session).block).join('')
+
+/** How many sessions of all went to each block. */
+const shares = (blocks: string) =>
+  Object.fromEntries([...'abc'].map((block) => [block, blocks.split(block).length - 1]))
+
+describe('in turn', () => {
+  test('every block gets its share, in the order of the file', () => {
+    expect(turns(balance('ROUND_ROBIN'), 7)).toBe('abcabca')
+  })
+
+  test('blocks that are out get nothing, and the others share evenly', () => {
+    expect(turns(balance('ROUND_ROBIN', { out: 'a' }), 6)).toBe('bcbcbc')
+    expect(turns(balance('ROUND_ROBIN', { out: 'ac' }), 3)).toBe('bbb')
+  })
+
+  test('all are tried when all are out', () => {
+    expect(turns(balance('ROUND_ROBIN', { out: 'abc' }), 6)).toBe('abcabc')
+  })
+
+  test('a block that comes back gets its share again, and not more', () => {
+    const balancer = balance('ROUND_ROBIN', { out: 'b' })
+    expect(shares(turns(balancer, 100))).toEqual({ a: 50, b: 0, c: 50 })
+    balancer.named('b')?.health.connected()
+    expect(shares(turns(balancer, 300))).toEqual({ a: 100, b: 100, c: 100 })
+  })
 })
 
-test('at random, every block gets sessions sooner or later, and nothing else happens', () => {
-  const balancer = createBalancer(upstreams, 'RANDOM')
-  const chosen = new Set(Array.from({ length: 500 }, () => balancer.next().block))
-  expect([...chosen].sort()).toEqual(['more', 'reads', 'writes'])
+describe('by weight', () => {
+  const weights = new Map(Object.entries({ a: 5, b: 1, c: 1 }))
+
+  test('sessions are shared out smoothly, never in bursts', () => {
+    expect(turns(balance('WEIGHTED_ROUND_ROBIN', { weights }), 14)).toBe('aabacaaaabacaa')
+  })
+
+  test('a block without a weight gets no sessions, not even when the others are out', () => {
+    const some = new Map(Object.entries({ a: 1, b: 1 }))
+    for (const out of ['', 'a', 'ab']) {
+      const balancer = balance('WEIGHTED_ROUND_ROBIN', { weights: some, out })
+      expect(turns(balancer, 20)).not.toContain('c')
+      const failed = balancer.named('b')!
+      expect(balancer.instead(NOBODY, failed, new Set())?.block).toBe('a')
+    }
+  })
+
+  test('weights are kept among those that are not out', () => {
+    const three = new Map(Object.entries({ a: 3, b: 1, c: 9 }))
+    const balancer = balance('WEIGHTED_ROUND_ROBIN', { weights: three, out: 'c' })
+    expect(shares(turns(balancer, 400))).toEqual({ a: 300, b: 100, c: 0 })
+  })
+
+  test('weights are without effect on other strategies', () => {
+    expect(turns(balance('ROUND_ROBIN', { weights }), 3)).toBe('abc')
+  })
+})
+
+describe('at random', () => {
+  test('every block gets sessions sooner or later, and nothing else happens', () => {
+    expect(new Set(turns(balance('RANDOM'), 500))).toEqual(new Set('abc'))
+  })
+
+  test('blocks that are out get nothing', () => {
+    expect(new Set(turns(balance('RANDOM', { out: 'b' }), 500))).toEqual(new Set('ac'))
+  })
+})
+
+describe('by the address of the client', () => {
+  const hash = { addressOnly: true }
+  const clients = Array.from({ length: 600 }, (_, at) => `10.1.${at >> 8}.${at & 255}`)
+  const homes = (balancer: Balancer): string =>
+    clients.map((address) => balancer.next(from(address)).block).join('')
+
+  test('a client stays on its block, whichever its port and the order of the blocks', () => {
+    const balancer = balance('ROUND_ROBIN', { hash })
+    const others = createBalancer(['c', 'a', 'b'].map(upstreamNamed), 'RANDOM', { hash })
+    for (const address of clients.slice(0, 50)) {
+      const { block } = balancer.next(from(address))
+      expect(others.next({ client: { remote: `${address}:7` } }).block).toBe(block)
+      expect(turns(balancer, 3, from(address))).toBe(block.repeat(3))
+    }
+  })
+
+  test('clients spread over all blocks, and when one goes only its own move', () => {
+    const before = homes(balance('ROUND_ROBIN', { hash }))
+    for (const count of Object.values(shares(before))) expect(count).toBeGreaterThan(150)
+    const after = homes(balance('ROUND_ROBIN', { hash, out: 'b' }))
+    expect(after).not.toContain('b')
+    for (const [at, block] of [...before].entries()) {
+      if (block !== 'b') expect(after[at]).toBe(block)
+    }
+    expect(new Set([...after].filter((_, at) => before[at] === 'b'))).toEqual(new Set('ac'))
+  })
+
+  test('weights are kept where the strategy has them', () => {
+    const weights = new Map(Object.entries({ a: 4, b: 1 }))
+    const { a, b, c } = shares(homes(balance('WEIGHTED_ROUND_ROBIN', { hash, weights })))
+    expect({ isShared: a! > 3 * b! && b! > 60, c }).toEqual({ isShared: true, c: 0 })
+  })
+
+  test('with the port, each connection is a client of its own', () => {
+    const balancer = balance('ROUND_ROBIN', { hash: { addressOnly: false } })
+    const blocks = Array.from({ length: 60 }, (_, at) => {
+      const session = { client: { remote: `10.0.0.1:${40_000 + at}` } }
+      expect(balancer.next(session)).toBe(balancer.next(session))
+      return balancer.next(session).block
+    })
+    expect(new Set(blocks)).toEqual(new Set('abc'))
+  })
+
+  test('clients without an address are shared out by the strategy', () => {
+    expect(turns(balance('ROUND_ROBIN', { hash }), 6)).toBe('abcabc')
+  })
+})
+
+describe('instead of a block that failed', () => {
+  const weights = new Map(Object.entries({ a: 1, b: 1, c: 1 }))
+  const client = from('10.0.0.1')
+
+  test.each([...STRATEGIES])('%s gives a healthy one, else one not tried yet', (strategy) => {
+    for (const hash of [undefined, { addressOnly: true }]) {
+      const balancer = balance(strategy, { hash, weights, out: 'b' })
+      const [a, b, c] = ['a', 'b', 'c'].map((block) => balancer.named(block)!)
+      const tried = new Set([a!])
+      expect(balancer.hasOther(a!, tried)).toBe(true)
+      expect(balancer.instead(client, a!, tried)).toBe(c!)
+      a!.health.dialFailed('gone')
+      c!.health.attemptFailed('slow')
+      tried.add(c!)
+      expect(balancer.instead(client, c!, tried)).toBe(b!)
+      tried.add(b!)
+      expect(balancer.hasOther(b!, tried)).toBe(false)
+      expect(balancer.instead(client, b!, tried)).toBeNull()
+      a!.health.connected()
+      expect(balancer.instead(client, b!, tried)).toBe(a!)
+    }
+  })
 })
 
 test('a block is found by its name, and no other is', () => {
-  const balancer = createBalancer(upstreams, 'ROUND_ROBIN')
-  expect(balancer.named('reads')).toBe(upstreams[1])
+  const balancer = balance('ROUND_ROBIN')
+  expect(balancer.named('b')).toBe(balancer.upstreams[1])
   expect(balancer.named('nowhere')).toBeUndefined()
-  expect(balancer.upstreams).toBe(upstreams)
 })
 
-test('of one block there is no choice', () => {
-  for (const strategy of ['ROUND_ROBIN', 'RANDOM'] as const) {
-    const balancer = createBalancer(upstreams.slice(0, 1), strategy)
-    for (let turn = 0; turn < 3; turn++) expect(balancer.next().block).toBe('writes')
+test('of one block there is no choice, whether it is out or not', () => {
+  for (const strategy of STRATEGIES) {
+    for (const hash of [undefined, { addressOnly: true }]) {
+      const balancer = createBalancer([upstreamNamed('a')], strategy, { hash })
+      expect(turns(balancer, 3, from('10.0.0.1'))).toBe('aaa')
+      balancer.named('a')?.health.dialFailed('gone')
+      expect(turns(balancer, 3, from('10.0.0.1'))).toBe('aaa')
+    }
   }
 })

@@ -4,7 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Socket, SocketHandler } from 'bun'
 import type { Address } from '../../src/base/address.ts'
-import { type Dialled, Upstream, type UpstreamOptions } from '../../src/upstream/upstream.ts'
+import {
+  type Dialled,
+  type Probing,
+  Upstream,
+  type UpstreamOptions,
+} from '../../src/upstream/upstream.ts'
 import { freePort } from '../kit/free-port.ts'
 
 const handlers: SocketHandler<null> = { data: () => {}, connectError: () => {} }
@@ -136,6 +141,29 @@ describe('attempts', () => {
     expect(upstream.failures).toBe(2)
   })
 
+  test('end early when another upstream is ready, before a wait or after it', async () => {
+    for (const waited of [0, 1]) {
+      const upstream = upstreamOn(tcp(dead), { retries: 9 })
+      let asked = 0
+      const elsewhere = (): boolean => ++asked > waited
+      const sleep = spyOn(Bun, 'sleep').mockImplementation(async () => {})
+      const dialled = await upstream.dial(handlers, null, always, elsewhere)
+      expect(dialled.kind).toBe('failed')
+      expect(sleep).toHaveBeenCalledTimes(waited)
+      sleep.mockRestore()
+      expect(upstream.failures).toBe(1)
+      expect(upstream.health.state).toBe('suspected')
+    }
+  })
+
+  test('make an upstream suspected, and out when they are used up', async () => {
+    const upstream = upstreamOn(tcp(dead), { retries: 1 })
+    await upstream.dial(handlers, null, () => false)
+    expect(upstream.health.state).toBe('suspected')
+    await dialFast(upstream)
+    expect(upstream.health.state).toBe('out')
+  })
+
   test('end with the first that succeeds', async () => {
     const listening: { stop(force: boolean): void }[] = []
     const port = await freePort()
@@ -159,5 +187,74 @@ test('an upstream is named as the configuration names it', () => {
     block: 'reads',
     address: '127.0.0.1:5432',
     keepAliveMs: 30_000,
+  })
+})
+
+describe('a watched upstream', () => {
+  const listen = (port: number) =>
+    Bun.listen({
+      hostname: '127.0.0.1',
+      port,
+      socket: { data: (socket) => void socket.write('N') },
+    })
+
+  /** Resolves with each change; probes answer in their own time. */
+  function watch(port: number, probing: Partial<Probing> = {}) {
+    const changes: string[] = []
+    let changed = Promise.withResolvers<void>()
+    const upstream = upstreamOn(tcp(port), {
+      probing: {
+        periodMs: 5,
+        atOnce: true,
+        question: { bytes: Uint8Array.of(1), answers: { N: 'leave' } },
+        changed: (state, cause) => {
+          changes.push(`${state} ${cause}`.trimEnd())
+          changed.resolve()
+          changed = Promise.withResolvers()
+        },
+        ...probing,
+      },
+    })
+    upstream.watch()
+    return { upstream, changes, change: () => changed.promise }
+  }
+
+  test('goes out and comes back as its server does, without any session', async () => {
+    const port = await freePort()
+    const { upstream, changes, change } = watch(port)
+    await change()
+    const server = listen(port)
+    await change()
+    expect(upstream).toMatchObject({ reachable: true, failures: 0, lastError: 'ECONNREFUSED' })
+    server.stop(true)
+    await change()
+    upstream.stop()
+    expect(changes).toEqual(['out ECONNREFUSED', 'up', 'out ECONNREFUSED'])
+    const { probes } = upstream.health
+    expect(probes).toBeGreaterThan(2)
+  })
+
+  test('has ten seconds at most for an answer, however long a dial may take', async () => {
+    const timers = spyOn(globalThis, 'setTimeout')
+    for (const [dialTimeoutMs, expected] of [
+      [0, 10_000],
+      [60_000, 10_000],
+      [3000, 3000],
+    ] as const) {
+      const probing = { periodMs: 0, atOnce: true, question: null, changed: () => {} }
+      const upstream = upstreamOn(tcp(dead), { dialTimeoutMs, probing })
+      timers.mockClear()
+      upstream.watch()
+      expect(timers.mock.calls[0]?.[1]).toBe(expected)
+      upstream.stop()
+    }
+    timers.mockRestore()
+  })
+
+  test('without any word of probes is left alone', () => {
+    const upstream = upstreamOn(tcp(dead))
+    upstream.watch()
+    upstream.stop()
+    expect(upstream.health.probes).toBe(0)
   })
 })

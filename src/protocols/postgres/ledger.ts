@@ -80,6 +80,12 @@ export class Ledger {
     return this.owed === 0 && this.status === IDLE && this.unsynced === 0 && !this.skipping
   }
 
+  /** A reply is owed, and not only when the client sends the rest of a pipeline or of a copy. */
+  get awaited(): boolean {
+    if (this.owed === 0 || this.#copyIn) return false
+    return this.unsynced === 0 || this.#entries[this.#entries.length - 1] === FRONTEND.Flush
+  }
+
   /** The server is known to copy in: it understands copied data, Flush and Sync only. */
   get copying(): boolean {
     return this.#copyIn

@@ -49,6 +49,9 @@ class PostgresConversation implements Conversation {
   get owes(): boolean {
     return this.#talk.ledger.owed > 0
   }
+  get awaitsServer(): boolean {
+    return this.#talk.ledger.awaited
+  }
   get midMessage(): boolean {
     return this.fromServer.midMessage
   }

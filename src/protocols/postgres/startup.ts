@@ -8,6 +8,15 @@ export const GSSENC_REQUEST = 80877104
 export const CANCEL_REQUEST = 80877102
 const PROTOCOL_3 = 3
 
+/**
+ * What a server answers before anybody has logged in: an SSLRequest. One that says yes logs an
+ * error where no handshake follows; one that says no is left without a trace.
+ */
+export const PROBE_QUESTION = {
+  bytes: Uint8Array.of(0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f),
+  answers: { S: 'shake hands', N: 'leave' },
+} as const
+
 /** PostgreSQL's own limit for a startup packet, in bytes. */
 export const STARTUP_BYTES_MAX = 10_000
 const STARTUP_BYTES_MIN = 8

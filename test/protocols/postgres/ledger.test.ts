@@ -242,3 +242,30 @@ describe('the end of what the server says', () => {
     expect(ends(ledger)).toBe(true)
   })
 })
+
+describe('the server alone is awaited', () => {
+  test('for a query, and for a pipeline once it is synced or flushed', () => {
+    const { ledger, client, server } = bench()
+    expect(ledger.awaited).toBe(false)
+    client(Query)
+    expect(ledger.awaited).toBe(true)
+    server(CommandComplete, ReadyForQuery)
+    client(Parse, Bind, Execute)
+    expect(ledger.awaited).toBe(false)
+    client(Flush)
+    expect(ledger.awaited).toBe(true)
+    server(ParseComplete, BindComplete, CommandComplete)
+    client(Parse, Sync)
+    expect(ledger.awaited).toBe(true)
+  })
+
+  test('not while the client copies in, and again when it is done', () => {
+    const { ledger, client, server } = bench()
+    client(Query)
+    server(CopyInResponse)
+    client(CopyData)
+    expect(ledger.awaited).toBe(false)
+    client(CopyDone)
+    expect(ledger.awaited).toBe(true)
+  })
+})

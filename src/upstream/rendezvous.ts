@@ -1,0 +1,40 @@
+/**
+ * Rendezvous hashing: which block a client belongs to, as a pure function of the client and the
+ * blocks there are. Gateways that see the same healthy blocks agree without talking, and when one
+ * block goes only its own clients move.
+ */
+import { createHash } from 'node:crypto'
+import { isIPv4 } from 'node:net'
+
+/** 2 to the 53rd: as many bits as a number holds exactly. */
+const RANGE = 2 ** 53
+const MAPPED = '::ffff:'
+
+/**
+ * How strongly a block attracts a key: the first 64 bits of SHA-256 over `key LF group/block`, of
+ * which the upper 53 become a fraction u between 0 and 1, and -weight/ln(u) of that. Every gateway
+ * must come to the same result, so this is never changed.
+ */
+export function attraction(key: string, group: string, block: string, weight: number): number {
+  const hash = createHash('sha256').update(`${key}\n${group}/${block}`).digest()
+  const fraction = (Number(hash.readBigUInt64BE(0) >> 11n) + 0.5) / RANGE
+  return -weight / Math.log(fraction)
+}
+
+/**
+ * What a client is known by: its IP address, with its port unless `addressOnly`. The same machine
+ * is the same on every listener: IPv4 inside IPv6 is IPv4, and a zone means nothing elsewhere.
+ */
+export function keyOf(remote: string, addressOnly: boolean): string {
+  const colon = remote.lastIndexOf(':')
+  if (colon === -1) return remote
+  const host = plainHost(remote.slice(0, colon))
+  return addressOnly ? host : `${host}:${remote.slice(colon + 1)}`
+}
+
+function plainHost(written: string): string {
+  if (!written.startsWith('[')) return written
+  const host = written.slice(1, -1).replace(/%.*$/, '')
+  const inner = host.slice(MAPPED.length)
+  return host.startsWith(MAPPED) && isIPv4(inner) ? inner : host
+}
