@@ -313,6 +313,7 @@ describe('a client never gets a dead connection', () => {
     await (await enter(gateway)).terminate()
     await until('it is kept', async () => (await kept(gateway)) === 1)
     await gateway.stop()
-    expect(database.log().slice(before)).toBe('')
+    // They took their leave: a database complains of those that only hang up.
+    expect(database.log().slice(before)).not.toMatch(/unexpected EOF|could not receive/)
   })
 })
