@@ -79,7 +79,7 @@ describe('preparing', () => {
   test('sets what the client asked for, and hears what the server makes of it', () => {
     const state = newState()
     const errand = errands.prepare(asks, state)
-    expect(textOf(errand.opening)).toContain("set_config(E'application_name', E'o''clock', false)")
+    expect(textOf(errand.opening)).toContain("SET application_name TO E'o''clock'")
     hear(errand, concat(says.parameter('application_name', "o'clock"), says.ready()))
     expect(errand.outcome).toEqual({ kind: 'done' })
     expect(errands.prepare(asks, state).opening).toEqual(errands.probe(state).opening)

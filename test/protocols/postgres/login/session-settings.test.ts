@@ -49,7 +49,7 @@ describe('settings', () => {
     ])
     expect(sqlOf(parameters, reported)).toBeNull()
     expect(sqlOf([['TimeZone', 'Asia/Tokyo']], reported)).toBe(
-      "SELECT pg_catalog.set_config(E'TimeZone', E'Asia/Tokyo', false) IS NULL",
+      "SET TimeZone TO E'Asia/Tokyo'",
     )
   })
 
@@ -125,10 +125,12 @@ describe('settings', () => {
 })
 
 test('whatever bytes a startup packet has, only calls with literals come of it', () => {
-  const whole = startup({ user: 'ann', params: { 'a.b': "'\\", options: '-c c.d=e\\ f --g-h=i' } })
-  const call = String.raw`pg_catalog\.set_config\(LITERAL, LITERAL, false\) IS NULL`
-  const quoted = call.replaceAll('LITERAL', String.raw`E'(?:[^'\\]|''|\\\\|\\U[0-9a-f]{8})*'`)
-  const safe = new RegExp(`^SELECT ${quoted}(?:, ${quoted})*$`)
+  const params = { 'a.b': "'\\", TimeZone: "a'\\", options: '-c c.d=e\\ f --g-h=i' }
+  const whole = startup({ user: 'ann', params })
+  const quoted = String.raw`E'(?:[^'\\]|''|\\\\|\\U[0-9a-f]{8})*'`
+  const call = String.raw`pg_catalog\.set_config\(${quoted}, ${quoted}, false\) IS NULL`
+  const set = `SET [a-zA-Z_]+ TO ${quoted}`
+  const safe = new RegExp(`^(?:${set}(?:; ${set})*(?:; |$))?(?:SELECT ${call}(?:, ${call})*)?$`)
   let applied = 0
   const look = (packet: Uint8Array): void => {
     const read = readStartup(packet)
