@@ -236,13 +236,14 @@ export class Gateway {
     const generation = this.#generation
     if (generation !== null) {
       for (const stop of this.#tickers) stop()
-      for (const { balancer } of generation.services) {
-        for (const upstream of balancer.upstreams) upstream.stop()
-      }
+      const probes = generation.services.flatMap(({ balancer }) =>
+        balancer.upstreams.map((upstream) => upstream.stop()),
+      )
       await this.#told(generation.desk.tell('onSignal', { signal }), 'the signal')
       const { drainTimeout } = generation.config
       await Promise.all(generation.services.map(({ listener }) => listener.drain(drainTimeout)))
       await this.#told(tellEnd(generation), 'the end of the sessions')
+      await Promise.all(probes)
     }
     await this.#scrapes?.stop()
     await this.#http?.stop()

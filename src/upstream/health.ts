@@ -41,6 +41,8 @@ export class Health {
   #watching: Watching | null = null
   #timer: Timer | null = null
   #probing: AbortController | null = null
+  /** Settles when the last probe has ended. */
+  #ended: Promise<void> = Promise.resolve()
 
   /** `attemptsMax`: as many as a dial makes. */
   constructor(attemptsMax: number) {
@@ -58,19 +60,23 @@ export class Health {
 
   /** Begins to probe, or goes on in another way. */
   watch(watching: Watching): void {
-    this.stop()
+    void this.stop()
     this.#watching = watching
     if (watching.atOnce || !this.usable) this.#probe()
     else this.#schedule(watching.periodMs)
   }
 
-  /** Ends all probes; idempotent. What is known stays known. */
-  stop(): void {
+  /**
+   * Ends all probes; idempotent. What is known stays known, and what the probe under way finds is
+   * not; the promise settles when that has left its server in good order, which is soon.
+   */
+  stop(): Promise<void> {
     this.#watching = null
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = null
     this.#probing?.abort()
     this.#probing = null
+    return this.#ended
   }
 
   /** A dial made a connection. A server that hangs accepts those too, so a probe must agree. */
@@ -118,7 +124,7 @@ export class Health {
     if (this.#timer !== null) clearTimeout(this.#timer)
     const probing = new AbortController()
     this.#probing = probing
-    watching.probe(probing.signal).then(
+    this.#ended = watching.probe(probing.signal).then(
       (probed) => this.#probed(probing, probed),
       (thrown: unknown) => this.#probed(probing, { kind: 'failed', cause: String(thrown) }),
     )

@@ -25,11 +25,14 @@ export interface ProbeOptions {
   readonly question: Question | null
 }
 
-/** Settles within `timeoutMs`, or when it is aborted. */
+/** A probe that nobody wants any more has so long to end in good order. */
+export const PARTING_MS = 500
+
+/** Settles within `timeoutMs`, or soon after it is aborted. */
 export function probe(options: ProbeOptions, aborted: AbortSignal): Promise<Probed> {
   return new Promise((resolve) => {
     const visit = new Visit(options, resolve)
-    aborted.addEventListener('abort', () => visit.fail('given up'), { once: true })
+    aborted.addEventListener('abort', () => visit.giveUp(), { once: true })
     visit.begin()
   })
 }
@@ -38,7 +41,7 @@ export function probe(options: ProbeOptions, aborted: AbortSignal): Promise<Prob
 class Visit {
   readonly #options: ProbeOptions
   readonly #settle: (probed: Probed) => void
-  readonly #timer: Timer
+  #timer: Timer
   #socket: Socket<undefined> | null = null
   #stage: 'asking' | 'shaking hands' | 'over' = 'asking'
 
@@ -78,7 +81,7 @@ class Visit {
   #opened(socket: Socket<undefined>): void {
     this.#socket = socket
     socket.unref()
-    if (this.#stage === 'over') return void socket.terminate()
+    if (this.#stage === 'over') return void socket.end()
     const { question } = this.#options
     if (question === null) this.#answered()
     else socket.write(question.bytes)
@@ -106,6 +109,14 @@ class Visit {
       socket: { data: () => {}, handshake: done, close: done, error: done },
     })
     this.#socket = encrypted
+  }
+
+  /** A server that is asked would log an error if nobody heard its answer. */
+  giveUp(): void {
+    if (this.#stage === 'over') return
+    if (this.#socket === null) return this.fail('given up')
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.fail('given up'), PARTING_MS)
   }
 
   #late(): void {

@@ -86,9 +86,9 @@ export class Upstream {
     this.health.watch({ ...watching, probe: (aborted) => probe(asked, aborted) })
   }
 
-  /** Ends the probes; idempotent. */
-  stop(): void {
-    this.health.stop()
+  /** Ends the probes; idempotent. Settles when the one under way has ended, which is soon. */
+  stop(): Promise<void> {
+    return this.health.stop()
   }
 
   /**

@@ -168,10 +168,11 @@ describe('an upstream that is out', () => {
 describe('a stop', () => {
   test('ends the probe under way and those to come, whatever is found after', async () => {
     const { health, asked, answer, changes } = watched({ atOnce: true, attemptsMax: 1 })
-    health.stop()
-    health.stop()
+    const ended = health.stop()
+    const again = health.stop()
     expect(asked[0]?.aborted.aborted).toBe(true)
     await answer(FAILED)
+    await Promise.all([ended, again])
     health.dialFailed('ECONNREFUSED')
     pass(100 * PERIOD_MS)
     expect({ asked: asked.length, probes: health.probes, changes }).toEqual({
@@ -184,7 +185,7 @@ describe('a stop', () => {
   test('is no end: who watches again goes on with what is known', async () => {
     const { health, watching, asked, answer, changes } = watched()
     health.dialFailed('ECONNREFUSED')
-    health.stop()
+    void health.stop()
     health.watch(watching)
     expect(asked).toHaveLength(2)
     await answer(ANSWERED)

@@ -127,18 +127,42 @@ describe('a server is not there', () => {
   })
 })
 
-test('a probe that nobody wants any more ends at once, and leaves nothing', async () => {
-  const gone = Promise.withResolvers<void>()
-  const asked = Promise.withResolvers<void>()
-  await using server = await serverThat((socket) => {
-    socket.on('data', () => asked.resolve())
-    socket.on('close', () => gone.resolve())
-    socket.on('end', () => socket.end())
+describe('a probe that nobody wants any more', () => {
+  /** A server that says when it is asked, when it is left, and answers when the test says so. */
+  async function asked() {
+    const question = Promise.withResolvers<Socket>()
+    const left = Promise.withResolvers<string>()
+    const server = await serverThat((socket) => {
+      socket.once('data', () => question.resolve(socket))
+      socket.on('end', () => left.resolve('in good order'))
+      socket.on('close', () => left.resolve('at once'))
+    })
+    const wanting = new AbortController()
+    const probed = ask(server.address, {}, wanting.signal)
+    const socket = await question.promise
+    wanting.abort()
+    return { server, socket, probed, left: left.promise }
+  }
+
+  test('still hears the answer that it asked for', async () => {
+    const { server, socket, probed, left } = await asked()
+    socket.write('N')
+    expect(await probed).toEqual(ANSWERED)
+    expect(await left).toBe('in good order')
+    await server[Symbol.asyncDispose]()
   })
-  const wanting = new AbortController()
-  const probed = ask(server.address, {}, wanting.signal)
-  await asked.promise
-  wanting.abort()
-  expect(await probed).toEqual(failed('given up'))
-  await gone.promise
+
+  test('does not wait long for it', async () => {
+    const { server, probed } = await asked()
+    expect(await probed).toEqual(failed('given up'))
+    await server[Symbol.asyncDispose]()
+  })
+
+  test('ends at once where it was not asked yet', async () => {
+    const wanting = new AbortController()
+    await using server = await serverThat(() => {})
+    const probed = ask(server.address, {}, wanting.signal)
+    wanting.abort()
+    expect(await probed).toEqual(failed('given up'))
+  })
 })

@@ -228,7 +228,7 @@ describe('a watched upstream', () => {
     expect(upstream).toMatchObject({ reachable: true, failures: 0, lastError: 'ECONNREFUSED' })
     server.stop(true)
     await change()
-    upstream.stop()
+    await upstream.stop()
     expect(changes).toEqual(['out ECONNREFUSED', 'up', 'out ECONNREFUSED'])
     const { probes } = upstream.health
     expect(probes).toBeGreaterThan(2)
@@ -246,15 +246,15 @@ describe('a watched upstream', () => {
       timers.mockClear()
       upstream.watch()
       expect(timers.mock.calls[0]?.[1]).toBe(expected)
-      upstream.stop()
+      await upstream.stop()
     }
     timers.mockRestore()
   })
 
-  test('without any word of probes is left alone', () => {
+  test('without any word of probes is left alone', async () => {
     const upstream = upstreamOn(tcp(dead))
     upstream.watch()
-    upstream.stop()
+    await upstream.stop()
     expect(upstream.health.probes).toBe(0)
   })
 })
