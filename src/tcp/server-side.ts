@@ -23,8 +23,6 @@ const LINGER_MS = 10_000
 /** Told how the way to a server ended: null, or why there is none. */
 type Arrived = (refusal: Refusal | null) => void
 
-type SocketAddresses = Parameters<typeof addressesOf>[0]
-
 interface ServerSideOwner extends ServerOwner {
   /** Something inside went wrong. */
   broke(thrown: unknown): void
@@ -45,21 +43,16 @@ export class ServerSide {
   /** Counts the ways that were begun: one that is not the last leads nowhere any more. */
   #way = 0
   #linger: Timer | undefined
-  readonly #asking: Asking
+  readonly #client: Asking
   /** A plugin has named the upstream. */
   #routed = false
   #detours: Detours | null = null
 
-  constructor(around: Surroundings, owner: ServerSideOwner, client: SocketAddresses) {
+  constructor(around: Surroundings, owner: ServerSideOwner, client: Asking) {
     this.#around = around
     this.#owner = owner
-    // Only some ways to balance ask for the address, which takes system calls.
-    this.#asking = {
-      get client() {
-        return addressesOf(client)
-      },
-    }
-    this.upstream = around.balancer.next(this.#asking)
+    this.#client = client
+    this.upstream = around.balancer.next(client)
   }
 
   /** Both ends of the connection; empty where there is none. */
@@ -130,6 +123,8 @@ export class ServerSide {
         return this.#prepare(server, taking)
       }
       server.discard()
+      // A server that is silent or hangs up while the gateway logs in is not to be relied on.
+      if (failure.gone) server.upstream.health.attemptFailed(failure.refused.message)
       const cause = `${failure.refused.code}: ${failure.refused.message}`
       if (this.#way === taking.way) this.#unreached(cause, taking.startup, arrived)
     })
@@ -157,7 +152,7 @@ export class ServerSide {
   }
 
   #elsewhere(failing: Upstream): boolean {
-    this.#detours ??= new Detours(this.#around.balancer, this.#asking, this.#routed)
+    this.#detours ??= new Detours(this.#around.balancer, this.#client, this.#routed)
     return this.#detours.elsewhere(failing)
   }
 
@@ -166,7 +161,7 @@ export class ServerSide {
     const { account, upstreamFailed, balancer } = this.#around
     account.upstreamFailures += 1
     upstreamFailed(this.upstream, cause)
-    this.#detours ??= new Detours(balancer, this.#asking, this.#routed)
+    this.#detours ??= new Detours(balancer, this.#client, this.#routed)
     const other = this.#detours.instead(this.upstream)
     if (other === null) return arrived(refusals.unreachable(this.upstream.block))
     account.failovers += 1

@@ -1,14 +1,11 @@
 /** Chooses the upstream of a new session among the blocks of its group. */
-import { attraction, keyOf } from './rendezvous.ts'
+import { attraction, keyOf, type Remote } from './rendezvous.ts'
 import type { Upstream } from './upstream.ts'
 
 export type Strategy = 'ROUND_ROBIN' | 'RANDOM' | 'WEIGHTED_ROUND_ROBIN'
 
-/** What a choice may depend on; read only where it does. */
-export interface Asking {
-  /** `remote`: `ip:port`, or "" on a Unix socket. */
-  readonly client: { readonly remote: string }
-}
+/** The client's socket, which a choice may depend on; it is read only where it does. */
+export type Asking = Remote
 
 export interface Balancing {
   /** Shares by block, for WEIGHTED_ROUND_ROBIN; a block without one gets no sessions. */
@@ -20,12 +17,12 @@ export interface Balancing {
 export interface Balancer {
   readonly upstreams: readonly Upstream[]
   /** A healthy upstream; where none is, any: nobody is refused before it has been tried. */
-  next(session: Asking): Upstream
+  next(client: Asking): Upstream
   /**
    * Where to go when `failed` could not be reached: to another healthy upstream or, where none is,
    * to one that is not among those `tried`. Null where there is neither.
    */
-  instead(session: Asking, failed: Upstream, tried: ReadonlySet<Upstream>): Upstream | null
+  instead(client: Asking, failed: Upstream, tried: ReadonlySet<Upstream>): Upstream | null
   /** True where `instead` would find one; chooses nothing. */
   hasOther(failed: Upstream, tried: ReadonlySet<Upstream>): boolean
   /** The upstream of a block by its name. */
@@ -40,7 +37,7 @@ interface Member {
   credit: number
 }
 
-type Choose = (members: readonly Member[], session: Asking) => Upstream
+type Choose = (members: readonly Member[], client: Asking) => Upstream
 
 /** Balances over all blocks, or over those with weights where the strategy is weighted. */
 export function createBalancer(
@@ -63,15 +60,18 @@ export function createBalancer(
   }
   const others = (failed: Upstream, tried: ReadonlySet<Upstream>): readonly Member[] => {
     const rest = members.filter(({ upstream }) => upstream !== failed)
-    const usable = rest.filter(({ upstream }) => upstream.health.usable)
-    return usable.length > 0 ? usable : rest.filter(({ upstream }) => !tried.has(upstream))
+    const fresh = rest.filter(({ upstream }) => !tried.has(upstream))
+    const usable = ({ upstream }: Member): boolean => upstream.health.usable
+    // A healthy one that was tried has come back since.
+    const best = [fresh.filter(usable), rest.filter(usable), fresh]
+    return best.find(({ length }) => length > 0) ?? []
   }
   return {
     upstreams,
-    next: (session) => choose(healthy(), session),
-    instead(session, failed, tried) {
+    next: (client) => choose(healthy(), client),
+    instead(client, failed, tried) {
       const left = others(failed, tried)
-      return left.length === 0 ? null : choose(left, session)
+      return left.length === 0 ? null : choose(left, client)
     },
     hasOther: (failed, tried) => others(failed, tried).length > 0,
     named: (block) => upstreams.find((upstream) => upstream.block === block),
@@ -100,11 +100,10 @@ function inTurn(members: readonly Member[]): Upstream {
 
 /** The block that attracts the client most; `otherwise` for clients without an address. */
 function byAddress(addressOnly: boolean, otherwise: Choose): Choose {
-  return (members, session) => {
+  return (members, client) => {
     if (members.length === 1) return members[0]!.upstream
-    const { remote } = session.client
-    if (remote === '') return otherwise(members, session)
-    const key = keyOf(remote, addressOnly)
+    const key = keyOf(client, addressOnly)
+    if (key === '') return otherwise(members, client)
     let next = members[0]!.upstream
     let strongest = -1
     for (const { upstream, weight } of members) {

@@ -21,20 +21,20 @@ export function attraction(key: string, group: string, block: string, weight: nu
   return -weight / Math.log(fraction)
 }
 
-/**
- * What a client is known by: its IP address, with its port unless `addressOnly`. The same machine
- * is the same on every listener: IPv4 inside IPv6 is IPv4, and a zone means nothing elsewhere.
- */
-export function keyOf(remote: string, addressOnly: boolean): string {
-  const colon = remote.lastIndexOf(':')
-  if (colon === -1) return remote
-  const host = plainHost(remote.slice(0, colon))
-  return addressOnly ? host : `${host}:${remote.slice(colon + 1)}`
+/** What of a client's socket its address is read from; a Unix socket has none. */
+export interface Remote {
+  readonly remoteAddress?: string | undefined
+  readonly remotePort?: number | undefined
 }
 
-function plainHost(written: string): string {
-  if (!written.startsWith('[')) return written
-  const host = written.slice(1, -1).replace(/%.*$/, '')
-  const inner = host.slice(MAPPED.length)
-  return host.startsWith(MAPPED) && isIPv4(inner) ? inner : host
+/**
+ * What a client is known by: its IP address, with its port unless `addressOnly`; "" where it has
+ * none. The same machine is the same on every listener: IPv4 inside IPv6 is IPv4, and a zone means
+ * nothing elsewhere.
+ */
+export function keyOf({ remoteAddress = '', remotePort }: Remote, addressOnly: boolean): string {
+  const address = remoteAddress.replace(/%.*$/, '')
+  const inner = address.slice(MAPPED.length)
+  const plain = address.startsWith(MAPPED) && isIPv4(inner) ? inner : address
+  return addressOnly || plain === '' ? plain : `${plain}:${remotePort}`
 }

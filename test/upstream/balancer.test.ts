@@ -8,7 +8,7 @@ import {
 } from '../../src/upstream/balancer.ts'
 import { Upstream } from '../../src/upstream/upstream.ts'
 
-const NOBODY: Asking = { client: { remote: '' } }
+const NOBODY: Asking = {}
 const STRATEGIES: readonly Strategy[] = ['ROUND_ROBIN', 'RANDOM', 'WEIGHTED_ROUND_ROBIN']
 
 const upstreamNamed = (block: string): Upstream =>
@@ -32,9 +32,9 @@ function balance(strategy: Strategy, balancing: Balancing & { readonly out?: str
   return createBalancer(upstreams, strategy, balancing)
 }
 
-const from = (address: string): Asking => ({ client: { remote: `${address}:50000` } })
-const turns = (balancer: Balancer, count: number, session = NOBODY): string =>
-  Array.from({ length: count }, () => balancer.next(session).block).join('')
+const from = (remoteAddress: string): Asking => ({ remoteAddress, remotePort: 50_000 })
+const turns = (balancer: Balancer, count: number, client = NOBODY): string =>
+  Array.from({ length: count }, () => balancer.next(client).block).join('')
 
 /** How many sessions of all went to each block. */
 const shares = (blocks: string) =>
@@ -111,7 +111,7 @@ describe('by the address of the client', () => {
     const others = createBalancer(['c', 'a', 'b'].map(upstreamNamed), 'RANDOM', { hash })
     for (const address of clients.slice(0, 50)) {
       const { block } = balancer.next(from(address))
-      expect(others.next({ client: { remote: `${address}:7` } }).block).toBe(block)
+      expect(others.next({ remoteAddress: address, remotePort: 7 }).block).toBe(block)
       expect(turns(balancer, 3, from(address))).toBe(block.repeat(3))
     }
   })
@@ -136,9 +136,9 @@ describe('by the address of the client', () => {
   test('with the port, each connection is a client of its own', () => {
     const balancer = balance('ROUND_ROBIN', { hash: { addressOnly: false } })
     const blocks = Array.from({ length: 60 }, (_, at) => {
-      const session = { client: { remote: `10.0.0.1:${40_000 + at}` } }
-      expect(balancer.next(session)).toBe(balancer.next(session))
-      return balancer.next(session).block
+      const client = { remoteAddress: '10.0.0.1', remotePort: 40_000 + at }
+      expect(balancer.next(client)).toBe(balancer.next(client))
+      return balancer.next(client).block
     })
     expect(new Set(blocks)).toEqual(new Set('abc'))
   })

@@ -30,18 +30,23 @@ test('a weight is how many clients are drawn', () => {
 })
 
 describe('a client is known', () => {
+  const from = (remoteAddress: string) => ({ remoteAddress, remotePort: 50_000 })
+
   test('by its address, with the port where that is asked for', () => {
-    expect(keyOf('10.0.0.1:50000', true)).toBe('10.0.0.1')
-    expect(keyOf('10.0.0.1:50000', false)).toBe('10.0.0.1:50000')
-    expect(keyOf('[2001:db8::7]:50000', true)).toBe('2001:db8::7')
-    expect(keyOf('[2001:db8::7]:50000', false)).toBe('2001:db8::7:50000')
+    expect(keyOf(from('10.0.0.1'), true)).toBe('10.0.0.1')
+    expect(keyOf(from('10.0.0.1'), false)).toBe('10.0.0.1:50000')
+    expect(keyOf(from('2001:db8::7'), true)).toBe('2001:db8::7')
+    expect(keyOf(from('2001:db8::7'), false)).toBe('2001:db8::7:50000')
   })
 
   test('as the same on a listener of both IP versions, and whatever its zone is called', () => {
-    expect(keyOf('[::ffff:10.0.0.1]:50000', true)).toBe('10.0.0.1')
-    expect(keyOf('[::ffff:7:7]:50000', true)).toBe('::ffff:7:7')
-    expect(keyOf('[fe80::1%eth0]:50000', true)).toBe('fe80::1')
+    expect(keyOf(from('::ffff:10.0.0.1'), true)).toBe('10.0.0.1')
+    expect(keyOf(from('::ffff:10.0.0.1'), false)).toBe('10.0.0.1:50000')
+    expect(keyOf(from('::ffff:7:7'), true)).toBe('::ffff:7:7')
+    expect(keyOf(from('fe80::1%eth0'), true)).toBe('fe80::1')
   })
 
-  test('as nothing where it has no address', () => expect(keyOf('', true)).toBe(''))
+  test('as nothing where it has no address', () => {
+    for (const addressOnly of [true, false]) expect(keyOf({}, addressOnly)).toBe('')
+  })
 })
