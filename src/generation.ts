@@ -8,7 +8,7 @@ import { GatewayError, sentenceOf } from './base/errors.ts'
 import { announcements, newClientParams, runParams } from './config/announcements.ts'
 import { dottedKeys, withChanges } from './config/dotted.ts'
 import type { LoadedConfig } from './config/load.ts'
-import type { ClientConfig, Config, ServerConfig } from './config/schema.ts'
+import type { Config, ServerConfig } from './config/schema.ts'
 import type { ChainStep } from './hooks/chain.ts'
 import { HOOKS, type ObservingHook } from './hooks/hook.ts'
 import { type Observer, ObserverDesk } from './hooks/observers.ts'
@@ -21,7 +21,6 @@ import type { Plugin, PluginSpec, PluginSurroundings } from './plugins/plugin.ts
 import { PluginRegistry } from './plugins/registry.ts'
 import { specOf } from './plugins/spec.ts'
 import { POSTGRES } from './protocols/postgres/postgres.ts'
-import { PROBE_QUESTION } from './protocols/postgres/startup.ts'
 import type { Budget, Protocol, Wanted } from './protocols/protocol.ts'
 import { RAW } from './protocols/raw.ts'
 import { type Account, newAccount } from './tcp/account.ts'
@@ -29,8 +28,9 @@ import { Listener } from './tcp/listener.ts'
 import { createGate, createServerPool } from './tcp/pools.ts'
 import type { ServerPool } from './tcp/server-pool.ts'
 import type { ListenerOptions, ServiceHooks } from './tcp/surroundings.ts'
-import { type Balancer, createBalancer } from './upstream/balancer.ts'
-import { type Probing, Upstream } from './upstream/upstream.ts'
+import { balancerOf, createUpstreams } from './tcp/upstreams.ts'
+import type { Balancer } from './upstream/balancer.ts'
+import type { Upstream } from './upstream/upstream.ts'
 
 /** One server group with its listener, and what it counts. */
 export interface Service {
@@ -187,10 +187,9 @@ async function assembleService(
   const { config, tally, log } = parts
   const protocol = PROTOCOLS[server.protocol]
   const clients = config.clients[group] ?? {}
-  const upstreams = Object.entries(clients).map(([block, client]) =>
-    assembleUpstream(group, block, client, parts),
-  )
-  const balancer = assembleBalancer(upstreams, server.loadBalancer)
+  const proxies = config.proxies[group] ?? {}
+  const upstreams = createUpstreams({ group, server, clients, proxies, log })
+  const balancer = balancerOf(upstreams, server.loadBalancer)
   const account = newAccount()
   const budget: Budget = { held: 0, heldMax: server.bufferedBytesMax, spent: 0 }
   const hooks = assembleHooks(protocol, balancer, parts)
@@ -269,61 +268,6 @@ async function settleAddress(server: ServerConfig, { registry, tally }: Parts): 
   if (outcome.kind === 'refused') throw refusedBy(outcome.plugin, 'onRun', outcome.cause)
   const { address } = outcome.changes
   return typeof address === 'string' && address !== '' ? address : server.address
-}
-
-function assembleUpstream(
-  group: string,
-  block: string,
-  client: ClientConfig,
-  parts: Parts,
-): Upstream {
-  return new Upstream({
-    group,
-    block,
-    address: parsed(client.address, client.network, `clients.${group}.${block}.address`),
-    dialTimeoutMs: client.dialTimeout,
-    retries: client.retries,
-    backoffMs: client.backoff,
-    backoffMultiplier: client.backoffMultiplier,
-    disableBackoffCaps: client.disableBackoffCaps,
-    tcpKeepAliveMs: client.tcpKeepAlive ? client.tcpKeepAlivePeriod : null,
-    patience: {
-      receiveDeadlineMs: client.receiveDeadline,
-      receiveTimeoutMs: client.receiveTimeout,
-      sendDeadlineMs: client.sendDeadline,
-    },
-    probing: probingOf(group, block, client, parts),
-  })
-}
-
-function probingOf(
-  group: string,
-  block: string,
-  { address }: ClientConfig,
-  { config, log }: Parts,
-): Probing {
-  const name = `${address} (clients.${group}.${block})`
-  return {
-    periodMs: config.proxies[group]![block]!.healthCheckPeriod,
-    // Where there is a choice it should be a good one from the first client on.
-    atOnce: Object.keys(config.clients[group]!).length > 1,
-    question: config.servers[group]?.protocol === 'postgres' ? PROBE_QUESTION : null,
-    changed: (state, cause) => {
-      if (state === 'out') log.warn({ group, block }, `upstream ${name} is out: ${cause}`)
-      else log.info({ group, block }, `upstream ${name} is back`)
-    },
-  }
-}
-
-/** Of several rules the first holds: there is no condition yet under which it would not. */
-function assembleBalancer(
-  upstreams: readonly Upstream[],
-  { strategy, loadBalancingRules, consistentHash }: ServerConfig['loadBalancer'],
-): Balancer {
-  const shares = loadBalancingRules[0]?.distribution ?? []
-  const weights = new Map(shares.map(({ proxyName, weight }) => [proxyName.toLowerCase(), weight]))
-  const hash = consistentHash && { addressOnly: consistentHash.useSourceIp }
-  return createBalancer(upstreams, strategy, { weights, hash })
 }
 
 function parsed(text: string, network: string, key: string) {

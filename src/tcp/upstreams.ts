@@ -1,0 +1,76 @@
+/** Makes the upstreams of a service, and what chooses among them. */
+import type { Logger } from 'pino'
+import { parseAddress } from '../base/address.ts'
+import { GatewayError } from '../base/errors.ts'
+import type { ClientConfig, ProxyConfig, ServerConfig } from '../config/schema.ts'
+import { PROBE_QUESTION } from '../protocols/postgres/startup.ts'
+import { type Balancer, createBalancer } from '../upstream/balancer.ts'
+import { type Probing, Upstream } from '../upstream/upstream.ts'
+
+export interface UpstreamsOptions {
+  readonly group: string
+  readonly server: ServerConfig
+  /** The blocks of the group. */
+  readonly clients: Readonly<Record<string, ClientConfig>>
+  readonly proxies: Readonly<Record<string, ProxyConfig>>
+  /** Told when an upstream goes out, and when it comes back. */
+  readonly log: Logger
+}
+
+/** One for each block; none is probed before it is watched. */
+export function createUpstreams(options: UpstreamsOptions): readonly Upstream[] {
+  const { group, clients } = options
+  return Object.entries(clients).map(([block, client]) => {
+    const address = parseAddress(client.address, client.network)
+    if (address === null) {
+      const key = `clients.${group}.${block}.address`
+      throw new GatewayError('CONFIG_INVALID', `${key}: "${client.address}" is no address`)
+    }
+    return new Upstream({
+      group,
+      block,
+      address,
+      dialTimeoutMs: client.dialTimeout,
+      retries: client.retries,
+      backoffMs: client.backoff,
+      backoffMultiplier: client.backoffMultiplier,
+      disableBackoffCaps: client.disableBackoffCaps,
+      tcpKeepAliveMs: client.tcpKeepAlive ? client.tcpKeepAlivePeriod : null,
+      patience: {
+        receiveDeadlineMs: client.receiveDeadline,
+        receiveTimeoutMs: client.receiveTimeout,
+        sendDeadlineMs: client.sendDeadline,
+      },
+      probing: probingOf(block, client, options),
+    })
+  })
+}
+
+function probingOf(
+  block: string,
+  { address }: ClientConfig,
+  { group, server, clients, proxies, log }: UpstreamsOptions,
+): Probing {
+  const name = `${address} (clients.${group}.${block})`
+  return {
+    periodMs: proxies[block]?.healthCheckPeriod ?? 0,
+    // Where there is a choice it should be a good one from the first client on.
+    atOnce: Object.keys(clients).length > 1,
+    question: server.protocol === 'postgres' ? PROBE_QUESTION : null,
+    changed: (state, cause) => {
+      if (state === 'out') log.warn({ group, block }, `upstream ${name} is out: ${cause}`)
+      else log.info({ group, block }, `upstream ${name} is back`)
+    },
+  }
+}
+
+/** Of several rules the first holds: there is no condition yet under which it would not. */
+export function balancerOf(
+  upstreams: readonly Upstream[],
+  { strategy, loadBalancingRules, consistentHash }: ServerConfig['loadBalancer'],
+): Balancer {
+  const shares = loadBalancingRules[0]?.distribution ?? []
+  const weights = new Map(shares.map(({ proxyName, weight }) => [proxyName.toLowerCase(), weight]))
+  const hash = consistentHash && { addressOnly: consistentHash.useSourceIp }
+  return createBalancer(upstreams, strategy, { weights, hash })
+}
