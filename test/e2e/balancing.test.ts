@@ -20,18 +20,29 @@ afterAll(async () => {
   await Promise.all(Object.values(servers).map((server) => server.stop()))
 })
 
+interface More {
+  readonly blocks?: readonly Block[]
+  /** Keys of every client, and of the server. */
+  readonly client?: Keys
+  readonly server?: Keys
+}
+
 /** A gateway before all three; probes are frequent, and an answer may take half a second. */
-function start(loadBalancer: Keys, blocks: readonly Block[] = BLOCKS): Promise<RunningGateway> {
+function start(
+  loadBalancer: Keys,
+  { blocks = BLOCKS, client = {}, server = {} }: More = {},
+): Promise<RunningGateway> {
   const each = (keys: (block: Block) => Keys) =>
     Object.fromEntries(blocks.map((block) => [block, keys(block)]))
   return startGateway({
     config: {
-      servers: { default: { loadBalancer } },
+      servers: { default: { loadBalancer, ...server } },
       clients: {
         default: each((block) => ({
           address: `127.0.0.1:${servers[block].port}`,
           dialTimeout: '500ms',
           retries: 1,
+          ...client,
         })),
       },
       proxies: { default: each(() => ({ healthCheckPeriod: '150ms' })) },
@@ -122,6 +133,20 @@ describe('ROUND_ROBIN', () => {
   })
 })
 
+test('connections that are logged in already are shared out alike, and fail over', async () => {
+  const { user, password, database } = servers.one
+  const logsIn = { client: { startupParams: { user, password, database } } }
+  await using gateway = await start({}, { ...logsIn, server: { auth: 'trust' } })
+  expect(await arrivals(gateway, 9)).toEqual({ one: 3, two: 3, three: 3 })
+  await servers.two.shutDown()
+  const without = await arrivals(gateway, 8)
+  expect(without).toMatchObject({ two: 0 })
+  expect(without.one + without.three).toBe(8)
+  await servers.two.startUp()
+  await until('it is back', async () => (await isUp(gateway, 'two')) === 1)
+  expect(await arrivals(gateway, 6)).toEqual({ one: 2, two: 2, three: 2 })
+})
+
 test('WEIGHTED_ROUND_ROBIN shares by the weights, and blocks without one get nothing', async () => {
   const distribution = [
     { proxyName: 'one', weight: 3 },
@@ -135,7 +160,10 @@ test('WEIGHTED_ROUND_ROBIN shares by the weights, and blocks without one get not
 test('clients stay on their block on every gateway; if it goes, only they move', async () => {
   const balanced = { consistentHash: { useSourceIp: true } }
   await using first = await start(balanced)
-  await using second = await start({ ...balanced, strategy: 'RANDOM' }, ['three', 'one', 'two'])
+  await using second = await start(
+    { ...balanced, strategy: 'RANDOM' },
+    { blocks: ['three', 'one', 'two'] },
+  )
   const clients = Array.from({ length: 16 }, (_, at) => `127.0.0.${at + 2}`)
   const homes = new Map<string, Block>()
   for (const client of clients) homes.set(client, await arrival(first, client))
