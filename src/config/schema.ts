@@ -158,7 +158,7 @@ const pool = section('The connections to a database, and how clients share them.
 const proxy = section('The path between the clients of a server and one block.', {
   healthCheckPeriod: duration(
     '60s',
-    'Time between probes of a healthy database; 0: only of one that is out.',
+    'Time between probes of a database that is up, and of its idle connections; 0: none.',
   ),
 })
 

@@ -87,6 +87,11 @@ export class Health {
     else this.#probe()
   }
 
+  /** A dial takes its time: a probe finds out whether that is the upstream's fault. */
+  doubt(): void {
+    if (this.usable) this.#probe()
+  }
+
   /** One attempt of a dial failed. */
   attemptFailed(cause: string): void {
     this.#failed(cause)

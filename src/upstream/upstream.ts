@@ -27,7 +27,9 @@ export interface Probing extends Omit<Watching, 'probe'> {
 }
 
 /** A probe gets the time of a dial, and this at most. */
-const PROBE_TIMEOUT_MS_MAX = 10_000
+const PROBE_TIMEOUT_MS_MAX = 5000
+/** A dial that takes longer is reason for a probe: a host that is gone does not refuse. */
+const SLOW_DIAL_MS = 1000
 
 /** Caps of the wait between attempts, as GatewayD documents them. */
 const BACKOFF_MS_MAX = 60_000
@@ -102,7 +104,7 @@ export class Upstream {
     elsewhere: () => boolean = () => false,
   ): Promise<Dialled<Owner>> {
     for (let attempt = 0; ; attempt++) {
-      const dialled = await this.#attempt(handlers, owner)
+      const dialled = await this.#unlessElsewhere(this.#attempt(handlers, owner), elsewhere)
       if (dialled.kind === 'connected') {
         this.health.connected()
         return dialled
@@ -124,6 +126,25 @@ export class Upstream {
     if (disableBackoffCaps) return backoffMs * backoffMultiplier ** attempt
     const multiplier = Math.min(backoffMultiplier, BACKOFF_MULTIPLIER_MAX)
     return Math.min(backoffMs * multiplier ** attempt, BACKOFF_MS_MAX)
+  }
+
+  /** An attempt is given up where probes fail too while another upstream is ready. */
+  async #unlessElsewhere<Owner>(
+    attempt: Promise<Dialled<Owner>>,
+    elsewhere: () => boolean,
+  ): Promise<Dialled<Owner>> {
+    let timer: Timer | undefined
+    const givenUp = new Promise<null>((resolve) => {
+      timer = setInterval(() => {
+        this.health.doubt()
+        if (!this.health.usable && elsewhere()) resolve(null)
+      }, SLOW_DIAL_MS)
+    })
+    const first = await Promise.race([attempt, givenUp])
+    clearInterval(timer)
+    if (first !== null) return first
+    dropLate(attempt)
+    return { kind: 'failed', cause: this.health.lastError }
   }
 
   async #attempt<Owner>(handlers: SocketHandler<Owner>, owner: Owner): Promise<Dialled<Owner>> {
@@ -155,12 +176,14 @@ export class Upstream {
     })
     const first = await Promise.race([outcome, late])
     clearTimeout(timer)
-    if (first.kind === 'failed') {
-      // A connection that is made after all belongs to nobody.
-      void outcome.then((after) => after.kind === 'connected' && after.socket.terminate())
-    }
+    if (first.kind === 'failed') dropLate(outcome)
     return first
   }
+}
+
+/** A connection that is made after all belongs to nobody. */
+function dropLate<Owner>(outcome: Promise<Dialled<Owner>>): void {
+  void outcome.then((after) => after.kind === 'connected' && after.socket.terminate())
 }
 
 function causeOf(thrown: unknown): string {

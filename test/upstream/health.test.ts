@@ -104,6 +104,17 @@ describe('one failed attempt', () => {
   })
 })
 
+test('a doubt is settled by a probe, and by one alone', async () => {
+  const { health, asked, answer } = watched()
+  health.doubt()
+  health.doubt()
+  expect({ asked: asked.length, state: health.state }).toEqual({ asked: 1, state: 'up' })
+  await answer({ kind: 'failed', cause: 'no connection within 5000 ms' })
+  expect(health.state).toBe('suspected')
+  health.doubt()
+  expect(asked).toHaveLength(1)
+})
+
 describe('an upstream that is out', () => {
   test('is out at once when a dial has used all its attempts', () => {
     const { health, changes } = watched()
