@@ -29,6 +29,7 @@ import { Listener } from './tcp/listener.ts'
 import { createGate, createServerPool } from './tcp/pools.ts'
 import type { ServerPool } from './tcp/server-pool.ts'
 import type { ListenerOptions, ServiceHooks } from './tcp/surroundings.ts'
+import { encryptionOf, tlsOptionsOf } from './tcp/tls-options.ts'
 import { type Balancer, createBalancer } from './upstream/balancer.ts'
 import { type Probing, Upstream } from './upstream/upstream.ts'
 
@@ -215,6 +216,7 @@ async function assembleService(
     }),
     limits: { messageBytesMax: server.messageBytesMax, budget },
     sessionsMax: server.sessionsMax,
+    tls: tlsOptionsOf(group, server, account.tls, log),
     loginTimeoutMs: server.loginTimeout,
     idleTimeoutMs: server.idleTimeout,
     account,
@@ -277,10 +279,13 @@ function assembleUpstream(
   client: ClientConfig,
   parts: Parts,
 ): Upstream {
+  const place = `clients.${group}.${block}`
+  const address = parsed(client.address, client.network, `${place}.address`)
   return new Upstream({
     group,
     block,
-    address: parsed(client.address, client.network, `clients.${group}.${block}.address`),
+    address,
+    encryption: encryptionOf(place, client, address, parts.log),
     dialTimeoutMs: client.dialTimeout,
     retries: client.retries,
     backoffMs: client.backoff,

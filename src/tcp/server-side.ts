@@ -23,7 +23,10 @@ const LINGER_MS = 10_000
 /** Told how the way to a server ended: null, or why there is none. */
 type Arrived = (refusal: Refusal | null) => void
 
-type SocketAddresses = Parameters<typeof addressesOf>[0]
+/** The client's socket of the moment, as far as its addresses go. */
+interface Addressed {
+  readonly socket: Parameters<typeof addressesOf>[0]
+}
 
 interface ServerSideOwner extends ServerOwner {
   /** Something inside went wrong. */
@@ -50,13 +53,13 @@ export class ServerSide {
   #routed = false
   #detours: Detours | null = null
 
-  constructor(around: Surroundings, owner: ServerSideOwner, client: SocketAddresses) {
+  constructor(around: Surroundings, owner: ServerSideOwner, client: Addressed) {
     this.#around = around
     this.#owner = owner
     // Only some ways to balance ask for the address, which takes system calls.
     this.#asking = {
       get client() {
-        return addressesOf(client)
+        return addressesOf(client.socket)
       },
     }
     this.upstream = around.balancer.next(this.#asking)
