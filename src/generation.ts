@@ -28,6 +28,7 @@ import { Listener } from './tcp/listener.ts'
 import { createGate, createServerPool } from './tcp/pools.ts'
 import type { ServerPool } from './tcp/server-pool.ts'
 import type { ListenerOptions, ServiceHooks } from './tcp/surroundings.ts'
+import { tlsOptionsOf } from './tcp/tls-options.ts'
 import { balancerOf, createUpstreams } from './tcp/upstreams.ts'
 import type { Balancer } from './upstream/balancer.ts'
 import type { Upstream } from './upstream/upstream.ts'
@@ -214,6 +215,7 @@ async function assembleService(
     }),
     limits: { messageBytesMax: server.messageBytesMax, budget },
     sessionsMax: server.sessionsMax,
+    tls: tlsOptionsOf(group, server, account.tls, log),
     loginTimeoutMs: server.loginTimeout,
     idleTimeoutMs: server.idleTimeout,
     account,

@@ -75,12 +75,25 @@ function checkBlocks(draft: Draft, problems: Problems): void {
 }
 
 function checkServer(draft: Draft, group: string, problems: Problems): readonly string[] {
+  checkTls(draft, group, problems)
   if (draft.at(['clients', group]) !== undefined) return checkBalancing(draft, group, problems)
   const path = ['servers', group]
   const message = `servers.${group} has no database: there is no clients.${group}`
   const nearest = nearestName(group, draft.names('clients'))
   problems.add(draft.standing(path).key, path, message, nearest)
   return []
+}
+
+/** TLS to a database is begun with messages of PostgreSQL. */
+function checkTls(draft: Draft, group: string, problems: Problems): void {
+  if (String(draft.at(['servers', group, 'protocol'])).toLowerCase() !== 'raw') return
+  for (const block of draft.names('clients', group)) {
+    const path = ['clients', group, block, 'sslMode']
+    const mode = draft.at(path)
+    if (typeof mode !== 'string' || mode.toLowerCase() === 'disable') continue
+    const message = `${shownPath(path)} must be disable, because servers.${group}.protocol is raw`
+    problems.add(draft.standing(path).value, path, message)
+  }
 }
 
 /** Two servers cannot listen on one address. */

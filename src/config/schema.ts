@@ -12,6 +12,7 @@ import {
   duration,
   flag,
   formedText,
+  formedTexts,
   groups,
   limit,
   requiredCount,
@@ -59,6 +60,10 @@ const CONSOLE_TIME_FORMATS = [
 ] as const
 const STRATEGIES = ['ROUND_ROBIN', 'RANDOM', 'WEIGHTED_ROUND_ROBIN'] as const
 const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const
+/** Those that permit no connection without TLS. */
+const INSISTING_MODES: readonly string[] = ['require', 'verify-ca', 'verify-full']
+const CLIENT_CERTS = ['none', 'optional', 'required'] as const
+const TLS_VERSIONS = ['1.2', '1.3'] as const
 
 /** Where a server listens if nothing else is said. */
 export const SERVER_ADDRESS = '0.0.0.0:15432'
@@ -133,12 +138,37 @@ const client = section('How the gateway connects to a database.', {
   backoff: duration('1s', 'Wait before the second attempt; it grows by backoffMultiplier.'),
   backoffMultiplier: decimal(2, 1000, 'Growth of the wait; at most 10 unless disableBackoffCaps.'),
   disableBackoffCaps: flag(false, 'No caps on the growth (10) and the wait (60s).'),
-  sslMode: choice(SSL_MODES, 'disable', 'TLS to the database, with the words of libpq.'),
-  sslRootCert: text('', 'Authorities (PEM) that the database is checked against.'),
+  sslMode: choice(
+    SSL_MODES,
+    'disable',
+    'TLS to the database, with the words of libpq; allow is as prefer.',
+  ),
+  sslRootCert: text('', 'Authorities (PEM) that the database is checked against, or system.'),
   sslCert: text('', 'Certificate (PEM) shown to the database.'),
   sslKey: text('', 'Key (PEM) of that certificate.'),
   startupParams: startupParams.optional(),
-}).refine(addressFits, ADDRESS_RULE)
+})
+  .refine(addressFits, ADDRESS_RULE)
+  .refine((at) => !at.sslMode.startsWith('verify-') || at.sslRootCert !== '', {
+    path: ['sslRootCert'],
+    error: 'must name a file of authorities (PEM), or be system, for this sslMode',
+    when: whereRead('sslMode', 'sslRootCert'),
+  })
+  .refine((at) => at.sslRootCert !== 'system' || at.sslMode === 'verify-full', {
+    path: ['sslRootCert'],
+    error: 'may be system with sslMode verify-full only: anybody can get a certificate of those',
+    when: whereRead('sslMode', 'sslRootCert'),
+  })
+  .refine((at) => (at.sslCert === '') === (at.sslKey === ''), {
+    path: ['sslKey'],
+    error: 'must be given together with sslCert',
+    when: whereRead('sslCert', 'sslKey'),
+  })
+  .refine((at) => at.network !== 'unix' || !INSISTING_MODES.includes(at.sslMode), {
+    path: ['sslMode'],
+    error: 'must be disable, allow or prefer for the network unix, where no TLS is spoken',
+    when: whereRead('network', 'sslMode'),
+  })
 
 const POOL_MODES = ['none', 'session', 'transaction'] as const
 
@@ -200,6 +230,20 @@ const PROTOCOLS = ['postgres', 'raw'] as const
 /** Empty: the server asks, or a plugin. */
 const AUTH_METHODS = ['', 'trust', 'scram-sha-256', 'md5'] as const
 
+const certificate = section('A certificate for some names of servers.', {
+  serverNames: formedTexts(
+    'a name such as db.example.org or *.example.org',
+    /^(\*\.)?[\w-]+(\.[\w-]+)*$/,
+    'The names that clients ask for.',
+  ),
+  certFile: requiredText('Certificate (PEM) shown to those clients.'),
+  keyFile: requiredText('Key (PEM) of that certificate.'),
+}).refine((at) => at.serverNames.length > 0, {
+  path: ['serverNames'],
+  error: 'must hold at least one name: the certificate for all others is that of certFile',
+  when: whereRead('serverNames'),
+})
+
 const server = section('Where clients connect, and what they may use up.', {
   network: choice(NETWORKS, 'tcp', 'Either tcp, or unix with a path as the address.'),
   address: text(
@@ -228,6 +272,10 @@ const server = section('Where clients connect, and what they may use up.', {
   auth: choice(AUTH_METHODS, '', 'How the gateway checks who a client is; empty: not at all.'),
   authFile: text('', 'Users and their secrets, in the format of PgBouncer’s auth_file.'),
   authTrustRemote: flag(false, 'Permits auth: trust where not only this machine can connect.'),
+  tlsMinVersion: choice(TLS_VERSIONS, '1.2', 'The oldest version of TLS that is spoken.'),
+  certificates: sections(certificate, 'Other certificates, by the name that clients ask for.'),
+  clientCert: choice(CLIENT_CERTS, 'none', 'Certificates of clients: whether they are asked for.'),
+  clientCaFile: text('', 'Authorities (PEM) that certificates of clients are checked against.'),
   loadBalancer: loadBalancer.prefault({}),
 })
   .refine(addressFits, ADDRESS_RULE)
@@ -235,6 +283,36 @@ const server = section('Where clients connect, and what they may use up.', {
     path: ['bufferedBytesMax'],
     error: 'must be at least messageBytesMax',
     when: whereRead('messageBytesMax', 'bufferedBytesMax'),
+  })
+  .refine((at) => !at.enableTLS || at.certFile !== '', {
+    path: ['certFile'],
+    error: 'must name a certificate (PEM), because enableTLS is true',
+    when: whereRead('enableTLS', 'certFile'),
+  })
+  .refine((at) => !at.enableTLS || at.keyFile !== '', {
+    path: ['keyFile'],
+    error: 'must name the key (PEM) of the certificate, because enableTLS is true',
+    when: whereRead('enableTLS', 'keyFile'),
+  })
+  .refine((at) => !at.enableTLS || at.protocol === 'postgres', {
+    path: ['enableTLS'],
+    error: 'must be false for the protocol raw: TLS is begun with messages of PostgreSQL',
+    when: whereRead('enableTLS', 'protocol'),
+  })
+  .refine((at) => !at.requireTLS || at.enableTLS, {
+    path: ['requireTLS'],
+    error: 'must be false where enableTLS is: nobody could connect',
+    when: whereRead('enableTLS', 'requireTLS'),
+  })
+  .refine((at) => at.clientCert === 'none' || at.clientCaFile !== '', {
+    path: ['clientCaFile'],
+    error: 'must name a file of authorities (PEM), because clientCert asks for certificates',
+    when: whereRead('clientCert', 'clientCaFile'),
+  })
+  .refine((at) => at.clientCert === 'none' || at.enableTLS, {
+    path: ['clientCert'],
+    error: 'must be none where enableTLS is false: certificates are shown within TLS only',
+    when: whereRead('clientCert', 'enableTLS'),
   })
 
 const api = section('The administration API.', {

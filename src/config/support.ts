@@ -38,6 +38,10 @@ export const ACTED_ON: Readonly<Record<string, 'any' | readonly string[]>> = {
   'pools.*.*.lifetime': 'any',
   'pools.*.*.resetQuery': 'any',
   'proxies.*.*.healthCheckPeriod': 'any',
+  'clients.*.*.sslMode': 'any',
+  'clients.*.*.sslRootCert': 'any',
+  'clients.*.*.sslCert': 'any',
+  'clients.*.*.sslKey': 'any',
   'servers.*.network': ['tcp', 'unix'],
   'servers.*.address': 'any',
   'servers.*.protocol': 'any',
@@ -47,6 +51,17 @@ export const ACTED_ON: Readonly<Record<string, 'any' | readonly string[]>> = {
   'servers.*.auth': 'any',
   'servers.*.authFile': 'any',
   'servers.*.authTrustRemote': 'any',
+  'servers.*.enableTLS': 'any',
+  'servers.*.requireTLS': 'any',
+  'servers.*.certFile': 'any',
+  'servers.*.keyFile': 'any',
+  'servers.*.handshakeTimeout': 'any',
+  'servers.*.tlsMinVersion': 'any',
+  'servers.*.certificates.*.serverNames': 'any',
+  'servers.*.certificates.*.certFile': 'any',
+  'servers.*.certificates.*.keyFile': 'any',
+  'servers.*.clientCert': 'any',
+  'servers.*.clientCaFile': 'any',
   'servers.*.enableTicker': 'any',
   'servers.*.tickInterval': 'any',
   'servers.*.socketMode': 'any',
@@ -104,13 +119,7 @@ export const ACTED_ON: Readonly<Record<string, 'any' | readonly string[]>> = {
 /** Values that would make a promise which is not kept yet; `*` as above. */
 export const REFUSED: Readonly<
   Record<string, { readonly values: readonly unknown[] | 'set'; readonly what: string }>
-> = {
-  'servers.*.requireTLS': { values: [true], what: 'TLS' },
-  'clients.*.*.sslMode': {
-    values: ['require', 'verify-ca', 'verify-full'],
-    what: 'TLS to the database',
-  },
-}
+> = {}
 
 /** Keys of older plugins files that mean nothing any more. */
 const RETIRED: readonly string[] = ['verificationPolicy', 'acceptancePolicy', 'terminationPolicy']
@@ -120,6 +129,9 @@ const LEAKED: readonly string[] = ['blockname', 'groupname']
 
 /** Sections that are named as a whole, because no key of theirs is acted on. */
 const WHOLE: readonly string[] = ['api', 'raft', 'actionRedis']
+
+/** Lists of sections whose keys are acted on one by one. */
+const PART_BY_PART: readonly string[] = ['plugins', 'policies', 'certificates']
 
 /** Takes away the keys of older plugins files; returns a notice that names them. */
 export function dropRetired(plugins: Draft): readonly string[] {
@@ -196,9 +208,11 @@ function headOf(root: z.core.$ZodType, path: Path): Path {
   return path
 }
 
-function isOne(schema: z.core.$ZodType, [top, ...rest]: Path): boolean {
+function isOne(schema: z.core.$ZodType, path: Path): boolean {
+  const [top, ...rest] = path
   if (rest.length === 0 && top !== undefined && WHOLE.includes(top)) return true
-  return isOptional(schema) || (isSections(schema) && top !== 'plugins' && top !== 'policies')
+  if (isOptional(schema)) return true
+  return isSections(schema) && !PART_BY_PART.some((name) => name === top || name === path.at(-1))
 }
 
 /** Refuses what must not be ignored, and returns one notice that names what is. */

@@ -3,6 +3,14 @@ import type { Meter } from './meter.ts'
 import { declarePluginFamilies, type PluginSources } from './plugin-families.ts'
 import { declarePoolFamilies, type PoolSource } from './pool-families.ts'
 
+export interface TlsCounts {
+  readonly connections: { entries(): Iterable<readonly [string, number]> }
+  readonly failures: { entries(): Iterable<readonly [string, number]> }
+  readonly unencrypted: number
+  readonly certificatesReloaded: number
+  readonly certificatesRefused: number
+}
+
 /** The counts of one listener; structural, so that nothing here depends on the data path. */
 export interface ListenerCounts {
   readonly group: string
@@ -24,6 +32,7 @@ export interface ListenerCounts {
     readonly failovers: number
     readonly cancelRequests: number
     readonly internalErrors: number
+    readonly tls: TlsCounts
   }
   readonly budget: { readonly held: number; readonly spent: number }
 }
@@ -47,7 +56,7 @@ export interface CountSources extends PluginSources {
   readonly pools: () => readonly PoolSource[]
 }
 
-type AccountKey = keyof ListenerCounts['account']
+type AccountKey = Exclude<keyof ListenerCounts['account'], 'tls'>
 
 const BY_GROUP: readonly (readonly [string, 'counter' | 'gauge', string, AccountKey])[] = [
   ['postern_sessions_open', 'gauge', 'Clients connected now.', 'sessionsOpen'],
@@ -121,5 +130,38 @@ export function declareFamilies(meter: Meter, sources: CountSources): void {
       })),
     )
   }
+  declareTlsFamilies(meter, sources)
   declarePluginFamilies(meter, sources)
+}
+
+function declareTlsFamilies(meter: Meter, { listeners }: CountSources): void {
+  meter.sampled('postern_tls_connections_total', 'counter', 'Clients that came by TLS.', () =>
+    listeners().flatMap(({ group, account }) =>
+      Array.from(account.tls.connections.entries(), ([version, value]) => ({
+        labels: { group, version },
+        value,
+      })),
+    ),
+  )
+  meter.sampled('postern_tls_failures_total', 'counter', 'Handshakes that failed.', () =>
+    listeners().flatMap(({ group, account }) =>
+      Array.from(account.tls.failures.entries(), ([cause, value]) => ({
+        labels: { group, cause },
+        value,
+      })),
+    ),
+  )
+  meter.sampled('postern_tls_required_total', 'counter', 'Clients refused without TLS.', () =>
+    listeners().map(({ group, account }) => ({
+      labels: { group },
+      value: account.tls.unencrypted,
+    })),
+  )
+  const changes = 'Changes of certificate files.'
+  meter.sampled('postern_tls_certificate_changes_total', 'counter', changes, () =>
+    listeners().flatMap(({ group, account: { tls } }) => [
+      { labels: { group, outcome: 'used' }, value: tls.certificatesReloaded },
+      { labels: { group, outcome: 'refused' }, value: tls.certificatesRefused },
+    ]),
+  )
 }

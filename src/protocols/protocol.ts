@@ -17,7 +17,8 @@ export interface Refused {
  * - `unit`: whole messages for the chain
  * - `inject`: bytes of the gateway's own, to be written here
  * - `oversize`: a message too large to be held; answer with `streamOversize` or `dropOversize`
- * - `edge`: a request for encryption, shown to some steps, already answered
+ * - `edge`: a request for encryption, shown to some steps, answered already or by `secure` next
+ * - `secure`: TLS begins, with the bytes of the piece if there are any; `secured` ends it
  * - `cancel`: a CancelRequest
  * - `admitted`: the gateway has let the client in; nothing more can be said without a server
  * - `violation`: bytes that are not of this protocol; `violation` tells why
@@ -29,6 +30,7 @@ export type Piece =
   | 'inject'
   | 'oversize'
   | 'edge'
+  | 'secure'
   | 'cancel'
   | 'admitted'
   | 'violation'
@@ -211,6 +213,8 @@ export interface Conversation {
   readonly outlivesServer: boolean
   /** Names the server session for a later CancelRequest; "" until known. */
   readonly cancelKey: string
+  /** What comes from the client from here on came encrypted; it may have to be refused. */
+  secured(refused: Refused | null): void
   /** The client is refused: it is heard out as far as the protocol needs, then told and closed. */
   refuse(refused: Refused): void
   /** With what the client has introduced itself; empty until it has. */
@@ -232,6 +236,15 @@ export interface Conversation {
   farewell(refused: Refused): Uint8Array | null
 }
 
+/** Who speaks encrypted here, and who must. */
+export interface EncryptionTerms {
+  readonly clients: 'none' | 'offered' | 'required'
+  /** Some of the servers are spoken to encrypted. */
+  readonly servers: boolean
+  /** Told of a client that is refused because it does not. */
+  unencrypted(): void
+}
+
 export interface ConversationOptions {
   readonly fromClient: Wanted
   readonly fromServer: Wanted
@@ -239,6 +252,8 @@ export interface ConversationOptions {
   readonly waker: Waker
   /** Null: the server answers the login. */
   readonly gate: Gate | null
+  /** Left out: nobody does. */
+  readonly encryption?: EncryptionTerms
 }
 
 export interface Protocol {

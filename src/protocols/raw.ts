@@ -111,6 +111,8 @@ class RawConversation implements Conversation {
   readonly awaitsClient = false
   readonly departed = false
 
+  secured(): void {}
+
   refuse(): void {
     this.refusalTold = true
   }

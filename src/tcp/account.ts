@@ -1,6 +1,33 @@
 /** What the data path counts, as plain numbers: metrics read them when a page is asked for. */
+import { NamedCounts } from '../metrics/named-counts.ts'
+
+export const TLS_VERSIONS = ['TLSv1.2', 'TLSv1.3'] as const
+/**
+ * - `handshake`: no TLS, or none that both sides speak
+ * - `timeout`: not finished within handshakeTimeout
+ * - `closed`: one side has closed meanwhile
+ * - `alpn`: the client began with TLS itself and did not name the protocol
+ * - `certificate`: the certificate of the client is missing or not to be trusted
+ */
+export const TLS_FAILURES = ['handshake', 'timeout', 'closed', 'alpn', 'certificate'] as const
+
+export type TlsFailure = (typeof TLS_FAILURES)[number]
+
+/** What TLS to clients counts. */
+export interface TlsAccount {
+  /** Handshakes that led to a session, by version. */
+  readonly connections: NamedCounts<string>
+  readonly failures: NamedCounts<TlsFailure>
+  /** Clients refused because of `requireTLS`. */
+  unencrypted: number
+  certificatesReloaded: number
+  /** Changed certificates, or keys, that could not be used. */
+  certificatesRefused: number
+}
 
 export interface Account {
+  readonly tls: TlsAccount
+
   sessionsOpen: number
   sessionsTotal: number
   /** Refused because of `sessionsMax`. */
@@ -31,6 +58,13 @@ export interface Account {
 
 export function newAccount(): Account {
   return {
+    tls: {
+      connections: new NamedCounts<string>(TLS_VERSIONS),
+      failures: new NamedCounts(TLS_FAILURES),
+      unencrypted: 0,
+      certificatesReloaded: 0,
+      certificatesRefused: 0,
+    },
     sessionsOpen: 0,
     sessionsTotal: 0,
     sessionsRefused: 0,

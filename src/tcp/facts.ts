@@ -5,8 +5,10 @@ import type { Conversation } from '../protocols/protocol.ts'
 import type { ServerSide } from './server-side.ts'
 import type { Surroundings } from './surroundings.ts'
 
-/** The client's socket, as far as its addresses go. */
-type Addressed = Parameters<typeof addressesOf>[0]
+/** The client's socket of the moment, as far as its addresses go. */
+interface Addressed {
+  readonly socket: Parameters<typeof addressesOf>[0]
+}
 
 /** Where facts are read from. */
 export interface FactSources {
@@ -19,7 +21,7 @@ export interface FactSources {
 
 export class Facts implements SessionFacts {
   readonly memory = new Map<string, Map<string, Uint8Array>>()
-  readonly tls = null
+  tls: SessionFacts['tls'] = null
   lastRequest: Uint8Array = new Uint8Array(0)
   readonly #sources: FactSources
   #client: AddressPair | null = null
@@ -32,7 +34,7 @@ export class Facts implements SessionFacts {
     return `${this.#sources.around.instance}-${this.#sources.number}`
   }
   get client(): AddressPair {
-    this.#client ??= addressesOf(this.#sources.client)
+    this.#client ??= addressesOf(this.#sources.client.socket)
     return this.#client
   }
   get server(): AddressPair {

@@ -2,9 +2,11 @@
 import type { Socket, SocketHandler, TCPSocketListener, UnixSocketListener } from 'bun'
 import { addressText } from '../base/address.ts'
 import { GatewayError } from '../base/errors.ts'
+import type { EncryptionTerms } from '../protocols/protocol.ts'
 import { tooMany } from './refusals.ts'
 import { Session } from './session.ts'
 import type { ListenerOptions, Surroundings } from './surroundings.ts'
+import type { ClientSide } from './tls.ts'
 import { makeWay, withMode } from './unix-socket.ts'
 
 /** How often sessions are looked at for timeouts. */
@@ -24,7 +26,7 @@ export class Listener {
   readonly #closed = (session: Session): void => this.#forget(session)
   /** Those of them that were over `sessionsMax`: they take no place, and are heard out. */
   readonly #refused = new Set<Session>()
-  #listening: TCPSocketListener<Session> | UnixSocketListener<Session> | null = null
+  #listening: TCPSocketListener<ClientSide> | UnixSocketListener<ClientSide> | null = null
   #beating: Timer | null = null
   #number = 0
   #emptied: (() => void) | null = null
@@ -39,6 +41,7 @@ export class Listener {
       ...options,
       instance: crypto.randomUUID().slice(0, 8),
       beat: { now: performance.now() },
+      encryption: encryptionOf(options),
       cancelTargets: new Map(),
     }
   }
@@ -70,8 +73,8 @@ export class Listener {
     try {
       this.#listening =
         address.network === 'unix'
-          ? withMode(socketMode, () => Bun.listen<Session>({ unix: address.path, ...shared }))
-          : Bun.listen<Session>({
+          ? withMode(socketMode, () => Bun.listen<ClientSide>({ unix: address.path, ...shared }))
+          : Bun.listen<ClientSide>({
               hostname: address.host || '0.0.0.0',
               port: address.port,
               ...shared,
@@ -80,6 +83,7 @@ export class Listener {
       const place = `servers.${this.group}.address: cannot listen on ${addressText(address)}`
       throw new GatewayError('LISTEN_FAILED', `${place}; is another process using it?`, { cause })
     }
+    this.#options.tls?.certificates.watch()
     this.#beating = setInterval(() => this.#beat(), BEAT_MS)
   }
 
@@ -100,9 +104,10 @@ export class Listener {
     }
     for (const { pool } of this.#options.pools.values()) pool.retire()
     if (this.#beating !== null) clearInterval(this.#beating)
+    this.#options.tls?.certificates.stop()
   }
 
-  #clientHandlers(): SocketHandler<Session> {
+  #clientHandlers(): SocketHandler<ClientSide> {
     return {
       binaryType: 'uint8array',
       open: (socket) => this.#accept(socket),
@@ -114,7 +119,7 @@ export class Listener {
     }
   }
 
-  #accept(socket: Socket<Session>): void {
+  #accept(socket: Socket<ClientSide>): void {
     const { account } = this.#options
     const full = this.#sessions.size - this.#refused.size >= this.sessionsMax
     if (full && this.#refused.size >= REFUSING_MAX) {
@@ -149,4 +154,14 @@ export class Listener {
     this.#options.account.sessionsOpen -= 1
     if (this.#sessions.size === 0) this.#emptied?.()
   }
+}
+
+function encryptionOf({ tls, balancer }: ListenerOptions): EncryptionTerms {
+  const servers = balancer.upstreams.some(({ encrypts }) => encrypts)
+  if (tls === null) return { clients: 'none', servers, unencrypted() {} }
+  const { required, account } = tls
+  const unencrypted = (): void => {
+    account.unencrypted += 1
+  }
+  return { clients: required ? 'required' : 'offered', servers, unencrypted }
 }

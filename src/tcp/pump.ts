@@ -34,6 +34,8 @@ export interface PumpOwner {
   cancel(request: Uint8Array): void
   /** The client has been let in; resolves when there is a server, or the session is over. */
   admitted(): Promise<void>
+  /** TLS begins with these bytes, if any; the source is not for the pump until it is there. */
+  secure(hello: Uint8Array): void
   route(block: string): string | null
   rememberRequest(bytes: Uint8Array): void
   stepFailed(plugin: string, hook: DirectionHooks['decides'], cause: string): void
@@ -242,6 +244,9 @@ export class Pump implements Sink {
           this.#waitFor(shown)
           return true
         }
+        case 'secure':
+          this.#secure(flow.bytes)
+          break
         case 'cancel':
           this.#owner.cancel(flow.bytes)
           break
@@ -257,6 +262,15 @@ export class Pump implements Sink {
       }
     }
     return false
+  }
+
+  /** What came meanwhile belongs to TLS, but for bytes of one who did not wait for the answer. */
+  #secure(hello: Uint8Array): void {
+    const more = this.#backlog.splice(0)
+    if (hello.length === 0 && more.length > 0) {
+      return this.#owner.violated('data follow a request for encryption')
+    }
+    this.#owner.secure(Buffer.concat([hello, ...more]))
   }
 
   #write(bytes: Uint8Array): void {

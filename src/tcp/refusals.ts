@@ -18,6 +18,18 @@ export const SHUTTING_DOWN: Refusal = {
   message: 'the gateway is shutting down',
 }
 
+export const CERTIFICATE_NEEDED: Refusal = {
+  code: '28000',
+  message: 'connection requires a valid client certificate',
+  hint: 'Name a certificate and its key with sslcert and sslkey.',
+}
+
+export const CERTIFICATE_UNKNOWN: Refusal = {
+  code: '28000',
+  message: 'the client certificate is not valid here',
+  hint: 'It must be in date, and signed by an authority that this gateway trusts.',
+}
+
 export function unreachable(block: string): Refusal {
   return {
     code: '08006',

@@ -23,6 +23,11 @@ const LINGER_MS = 10_000
 /** Told how the way to a server ended: null, or why there is none. */
 type Arrived = (refusal: Refusal | null) => void
 
+/** The client's socket of the moment, as far as its addresses go. */
+interface Addressed {
+  readonly socket: Asking
+}
+
 interface ServerSideOwner extends ServerOwner {
   /** Something inside went wrong. */
   broke(thrown: unknown): void
@@ -43,16 +48,16 @@ export class ServerSide {
   /** Counts the ways that were begun: one that is not the last leads nowhere any more. */
   #way = 0
   #linger: Timer | undefined
-  readonly #client: Asking
+  readonly #client: Addressed
   /** A plugin has named the upstream. */
   #routed = false
   #detours: Detours | null = null
 
-  constructor(around: Surroundings, owner: ServerSideOwner, client: Asking) {
+  constructor(around: Surroundings, owner: ServerSideOwner, client: Addressed) {
     this.#around = around
     this.#owner = owner
     this.#client = client
-    this.upstream = around.balancer.next(client)
+    this.upstream = around.balancer.next(client.socket)
   }
 
   /** Both ends of the connection; empty where there is none. */
@@ -152,7 +157,7 @@ export class ServerSide {
   }
 
   #elsewhere(failing: Upstream): boolean {
-    this.#detours ??= new Detours(this.#around.balancer, this.#client, this.#routed)
+    this.#detours ??= new Detours(this.#around.balancer, this.#client.socket, this.#routed)
     return this.#detours.elsewhere(failing)
   }
 
@@ -161,7 +166,7 @@ export class ServerSide {
     const { account, upstreamFailed, balancer } = this.#around
     account.upstreamFailures += 1
     upstreamFailed(this.upstream, cause)
-    this.#detours ??= new Detours(balancer, this.#client, this.#routed)
+    this.#detours ??= new Detours(balancer, this.#client.socket, this.#routed)
     const other = this.#detours.instead(this.upstream)
     if (other === null) return arrived(refusals.unreachable(this.upstream.block))
     account.failovers += 1

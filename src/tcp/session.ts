@@ -9,13 +9,14 @@ import type { Conversation } from '../protocols/protocol.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { Account } from './account.ts'
 import { Cancellation } from './cancellation.ts'
+import { ClientEnd } from './client-end.ts'
 import { Facts } from './facts.ts'
-import { Outlet } from './outlet.ts'
 import { type DirectionHooks, Pump, type PumpOwner } from './pump.ts'
 import * as refusals from './refusals.ts'
 import type { ServerOwner } from './server-owner.ts'
 import { ServerSide } from './server-side.ts'
 import type { ServiceHooks, Surroundings } from './surroundings.ts'
+import type { ClientSide, SecuredSide, TlsFacts } from './tls.ts'
 import { type Standing, Waits } from './waits.ts'
 
 /** A process id and a secret, as every client knows them. */
@@ -30,12 +31,11 @@ const KEY_BYTES = 8
  */
 type State = 'opening' | 'refusing' | 'running' | 'cancelling' | 'closing' | 'closed'
 
-export class Session implements PumpOwner, ServerOwner, Standing {
+export class Session implements PumpOwner, ServerOwner, SecuredSide, Standing {
   readonly #around: Surroundings
   readonly #forget: (session: Session) => void
   readonly #hooks: ServiceHooks
-  readonly #client: Socket<Session>
-  readonly #clientOutlet: Outlet
+  readonly #client: ClientEnd
   readonly #conversation: Conversation
   readonly #toServer: Pump
   readonly #toClient: Pump
@@ -52,36 +52,36 @@ export class Session implements PumpOwner, ServerOwner, Standing {
 
   constructor(
     number: number,
-    client: Socket<Session>,
+    client: Socket<ClientSide>,
     around: Surroundings,
     forget: (session: Session) => void,
   ) {
     this.#around = around
     this.#forget = forget
     this.#hooks = around.hooks
-    this.#client = client
-    this.#server = new ServerSide(around, this, client)
+    this.#client = new ClientEnd(client)
+    this.#server = new ServerSide(around, this, this.#client)
     this.#waits = new Waits(around, around.beat.now)
-    this.#clientOutlet = new Outlet(client)
     this.#conversation = around.protocol.converse({
       fromClient: this.#hooks.fromClient.wanted,
       fromServer: this.#hooks.fromServer.wanted,
       limits: around.limits,
+      encryption: around.encryption,
       waker: {
         wakeToServer: () => this.#toServer.wake(),
         wakeToClient: () => this.#toClient.wake(),
       },
       gate: around.gate,
     })
-    const conversation = this.#conversation
-    this.facts = new Facts({ number, around, client, server: this.#server, conversation })
-    const { fromClient, fromServer } = conversation
+    const { fromClient, fromServer } = this.#conversation
+    const ends = { client: this.#client, server: this.#server }
+    this.facts = new Facts({ number, around, ...ends, conversation: this.#conversation })
     this.#toServer = new Pump(fromClient, fromClient, this.#hooks.fromClient, this)
     this.#toClient = new Pump(fromServer, null, this.#hooks.fromServer, this)
     this.#toServer.readFrom(client)
     this.#toServer.writeTo(this.#server.outlet)
-    this.#toServer.answerTo(this.#clientOutlet)
-    this.#toClient.writeTo(this.#clientOutlet)
+    this.#toServer.answerTo(this.#client.outlet)
+    this.#toClient.writeTo(this.#client.outlet)
     this.line = this.#hooks.observers?.line(this.facts) ?? null
   }
 
@@ -196,6 +196,16 @@ export class Session implements PumpOwner, ServerOwner, Standing {
     this.#toServer.feed(chunk)
   }
 
+  secure(hello: Uint8Array): void {
+    this.#client.secure(this.#around.tls!, { hello, now: this.#around.beat.now }, this)
+  }
+  secured(client: Socket<ClientSide>, facts: TlsFacts, refusal: Refusal | null): void {
+    this.facts.tls = facts
+    this.#client.secured(client)
+    this.#conversation.secured(refusal)
+    this.#toServer.readFrom(client)
+  }
+
   /** Bytes came from the server. */
   fromServer(server: Socket<ServerOwner>, chunk: Uint8Array): void {
     // Nobody is left to read them, and a server that writes does not look for our end.
@@ -206,7 +216,7 @@ export class Session implements PumpOwner, ServerOwner, Standing {
   }
 
   clientDrained(): void {
-    if (!this.#clientOutlet.drained()) return
+    if (!this.#client.outlet.drained()) return
     this.#toClient.drained()
     this.#toServer.relieve()
   }
@@ -239,7 +249,7 @@ export class Session implements PumpOwner, ServerOwner, Standing {
   }
 
   clientClosed(): void {
-    this.#clientOutlet.abandon()
+    this.#client.outlet.abandon()
     this.close(null)
     this.#closed()
   }
@@ -249,7 +259,7 @@ export class Session implements PumpOwner, ServerOwner, Standing {
     if (server !== this.#server.socket || this.#state !== 'running') return
     this.#toClient.end(() => {
       if (this.#conversation.outlivesServer) {
-        this.#clientOutlet.finish(() => this.#client.shutdown())
+        this.#client.shutdown()
       } else this.#serverGone()
     })
   }
@@ -270,12 +280,10 @@ export class Session implements PumpOwner, ServerOwner, Standing {
     this.#waits.closes(this.#around.beat.now)
     this.line?.tell('onClosing', { error: this.#error })
     const { leaves, midMessage } = this.#conversation
-    const words = midMessage ? null : lastWords
     this.#toServer.stop()
     this.#toClient.stop()
-    if (words !== null) this.#clientOutlet.write(words)
     this.#server.leave(leaves)
-    this.#clientOutlet.finish(() => this.#client.end())
+    this.#client.close(midMessage ? null : lastWords)
   }
 
   refuse(refusal: Refusal): void {
@@ -353,7 +361,7 @@ export class Session implements PumpOwner, ServerOwner, Standing {
 
   /** Called on every beat: ends what has waited too long. `now` in milliseconds. */
   check(now: number): void {
-    if (this.#waits.lingered(now)) this.#client.terminate()
+    this.#client.check(now, this.#waits.lingered(now))
     const overdue = this.#waits.overdue(now, this)
     if (overdue === null) return
     this.#around.account[overdue.counted] += 1
@@ -368,7 +376,7 @@ export class Session implements PumpOwner, ServerOwner, Standing {
   }
   get awaitsServer(): boolean {
     // Not where the client, or a step, is what keeps its words from going on.
-    const held = this.#toServer.busy || this.#toClient.busy || this.#clientOutlet.full
+    const held = this.#toServer.busy || this.#toClient.busy || this.#client.outlet.full
     return !held && this.#server.socket !== null && this.#conversation.awaitsServer
   }
   get keptForServer(): number {

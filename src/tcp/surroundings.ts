@@ -4,13 +4,14 @@ import type { Address } from '../base/address.ts'
 import type { ObserverDesk } from '../hooks/observers.ts'
 import type { AddressPair, SessionFacts } from '../hooks/step.ts'
 import type { OpeningVerdict } from '../hooks/verdict.ts'
-import type { FlowLimits, Gate, Protocol, Wanted } from '../protocols/protocol.ts'
+import type { EncryptionTerms, FlowLimits, Gate, Protocol, Wanted } from '../protocols/protocol.ts'
 import type { Balancer } from '../upstream/balancer.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { Account } from './account.ts'
 import type { KeptServer } from './kept-server.ts'
 import type { DirectionHooks } from './pump.ts'
 import type { ServerPool } from './server-pool.ts'
+import type { TlsOptions } from './tls.ts'
 
 /** The hooks of one service, as a generation built them. */
 export interface ServiceHooks {
@@ -35,6 +36,8 @@ export interface ListenerOptions {
   readonly gate: Gate | null
   readonly limits: FlowLimits
   readonly sessionsMax: number
+  /** Null: clients cannot encrypt. */
+  readonly tls: TlsOptions | null
   /** 0: none. */
   readonly loginTimeoutMs: number
   readonly idleTimeoutMs: number
@@ -60,6 +63,7 @@ export interface Surroundings extends Omit<ListenerOptions, 'address' | 'session
   readonly instance: string
   /** The time of the last beat, in milliseconds, so that sessions need not ask the clock. */
   readonly beat: { now: number }
+  readonly encryption: EncryptionTerms
   /** Where a CancelRequest goes, by the key it names. */
   readonly cancelTargets: Map<string, CancelTarget>
 }

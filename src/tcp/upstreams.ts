@@ -6,6 +6,7 @@ import type { ClientConfig, ProxyConfig, ServerConfig } from '../config/schema.t
 import { PROBE_QUESTION } from '../protocols/postgres/startup.ts'
 import { type Balancer, createBalancer } from '../upstream/balancer.ts'
 import { type Probing, Upstream } from '../upstream/upstream.ts'
+import { encryptionOf } from './tls-options.ts'
 
 export interface UpstreamsOptions {
   readonly group: string
@@ -30,6 +31,7 @@ export function createUpstreams(options: UpstreamsOptions): readonly Upstream[] 
       group,
       block,
       address,
+      encryption: encryptionOf(`clients.${group}.${block}`, client, address, options.log),
       dialTimeoutMs: client.dialTimeout,
       retries: client.retries,
       backoffMs: client.backoff,

@@ -1,6 +1,8 @@
 /** One database to which sessions go, and how a connection to it is made. */
 import type { Socket, SocketHandler } from 'bun'
 import { type Address, addressText } from '../base/address.ts'
+import { EncryptedDial } from './encrypted-dial.ts'
+import type { Encryption } from './encryption.ts'
 import { Health, type Watching } from './health.ts'
 import { probe, type Question } from './probe.ts'
 
@@ -20,6 +22,8 @@ export interface UpstreamOptions {
   readonly patience?: ServerPatience
   /** How it is probed; left out: not at all. */
   readonly probing?: Probing
+  /** Left out: no TLS. */
+  readonly encryption?: Encryption | null
 }
 
 export interface Probing extends Omit<Watching, 'probe'> {
@@ -56,6 +60,8 @@ export class Upstream {
   /** Idle time before TCP probes, in milliseconds; null: none are sent. */
   readonly keepAliveMs: number | null
   readonly patience: ServerPatience | null
+  /** Connections are encrypted, or are where the database can. */
+  readonly encrypts: boolean
   readonly health: Health
   /** Failed attempts to connect for sessions. */
   failures = 0
@@ -68,6 +74,7 @@ export class Upstream {
     this.address = addressText(options.address)
     this.keepAliveMs = options.tcpKeepAliveMs
     this.patience = options.patience ?? null
+    this.encrypts = (options.encryption ?? null) !== null
     this.health = new Health(options.retries + 1)
   }
 
@@ -148,26 +155,38 @@ export class Upstream {
   }
 
   async #attempt<Owner>(handlers: SocketHandler<Owner>, owner: Owner): Promise<Dialled<Owner>> {
-    const { address, dialTimeoutMs } = this.#options
-    const shared = { socket: handlers, data: owner, allowHalfOpen: true }
-    const connecting =
-      address.network === 'unix'
-        ? Bun.connect<Owner>({ unix: address.path, ...shared })
-        : Bun.connect<Owner>({
-            hostname: address.host || '127.0.0.1',
-            port: address.port,
-            ...shared,
-          })
-    const outcome = connecting.then(
-      (socket): Dialled<Owner> => ({ kind: 'connected', socket }),
+    const { dialTimeoutMs, encryption = null } = this.#options
+    const plain = (): Promise<Dialled<Owner>> =>
+      this.#connect(handlers, owner).then((socket) => ({ kind: 'connected', socket }))
+    let outcome: Promise<Dialled<Owner>>
+    let abandon = (): void => {}
+    if (encryption === null) outcome = plain()
+    else {
+      const connect = (first: SocketHandler<Owner>) => this.#connect(first, owner)
+      const dial = new EncryptedDial(encryption, connect, handlers, owner)
+      abandon = () => dial.abandon()
+      outcome = dial.run().then((dialled) => {
+        return dialled.kind === 'failed' && encryption.optional ? plain() : dialled
+      })
+    }
+    const settled = outcome.catch(
       (thrown): Dialled<Owner> => ({ kind: 'failed', cause: causeOf(thrown) }),
     )
-    return dialTimeoutMs === 0 ? await outcome : await this.#within(outcome, dialTimeoutMs)
+    return dialTimeoutMs === 0 ? await settled : await this.#within(settled, dialTimeoutMs, abandon)
+  }
+
+  #connect<Owner>(handlers: SocketHandler<Owner>, owner: Owner): Promise<Socket<Owner>> {
+    const { address } = this.#options
+    const shared = { socket: handlers, data: owner, allowHalfOpen: true }
+    if (address.network === 'unix') return Bun.connect<Owner>({ unix: address.path, ...shared })
+    const hostname = address.host || '127.0.0.1'
+    return Bun.connect<Owner>({ hostname, port: address.port, ...shared })
   }
 
   async #within<Owner>(
     outcome: Promise<Dialled<Owner>>,
     timeoutMs: number,
+    abandon: () => void,
   ): Promise<Dialled<Owner>> {
     let timer: Timer | undefined
     const late = new Promise<Dialled<Owner>>((resolve) => {
@@ -176,7 +195,10 @@ export class Upstream {
     })
     const first = await Promise.race([outcome, late])
     clearTimeout(timer)
-    if (first.kind === 'failed') dropLate(outcome)
+    if (first.kind === 'failed') {
+      dropLate(outcome)
+      abandon()
+    }
     return first
   }
 }

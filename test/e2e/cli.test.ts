@@ -173,7 +173,7 @@ describe('config lint', () => {
     write({ 'postern.yaml': 'servers: { default: { requireTLS: true } }\n' })
     const { status, stderr } = await postern('config', 'lint')
     expect(status).toBe(1)
-    expect(stderr).toContain('refusing to run less safely than asked')
+    expect(stderr).toContain('servers.default.requireTLS must be false where enableTLS is')
   })
 })
 

@@ -22,11 +22,23 @@ const PORT_ATTEMPTS_MAX = 5
 /** How the server asks who a client is; for all users, from this machine. */
 export type PostgresAuth = 'trust' | 'scram-sha-256' | 'md5' | 'password'
 
+export interface PostgresTls {
+  /** PEM: what the server shows. */
+  readonly certificate: string
+  readonly key: string
+  /** PEM: authorities of the certificates that it asks clients for, and then insists on. */
+  readonly clientAuthorities?: string
+  /** It insists on TLS. */
+  readonly required?: boolean
+}
+
 export interface PostgresOptions {
   /** Default `trust`. */
   readonly auth?: PostgresAuth
   /** Default: a free one. */
   readonly port?: number
+  /** The server speaks TLS. */
+  readonly tls?: PostgresTls
   /** Settings over our own, such as `{ log_statement: 'all' }`. */
   readonly settings?: Readonly<Record<string, string>>
 }
@@ -60,10 +72,12 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   const watchdog = startWatchdog({ folder, signal: 'QUIT', process: postmasterFile })
   const auth = options.auth ?? 'trust'
   const journal = new Journal()
-  const server = new Postmaster(programs, folder, options.settings ?? {}, journal)
+  const settings = { ...tlsSettings(options.tls), ...options.settings }
+  const server = new Postmaster(programs, folder, settings, journal)
   try {
     await fillDataFolder(programs, auth === 'md5' ? 'md5' : 'scram-sha-256', folder)
-    writeHostRules(programs, folder, auth)
+    writeHostRules(programs, folder, hostRules(auth, options.tls))
+    if (options.tls !== undefined) writeTlsFiles(programs, folder, options.tls)
     await startOnSomePort(server, options.port)
   } catch (error) {
     await server.stop('SIGQUIT')
@@ -107,16 +121,41 @@ async function startOnSomePort(server: Postmaster, port: number | undefined): Pr
   }
 }
 
-function writeHostRules(programs: PostgresPrograms, folder: string, auth: PostgresAuth): void {
-  const file = join(folder, 'data/pg_hba.conf')
-  const databases = ['all', 'replication']
-  const rules = databases.flatMap((name) => [
-    `host ${name} all 127.0.0.1/32 ${auth}\n`,
-    `host ${name} all ::1/128 ${auth}\n`,
-    `local ${name} all ${auth}\n`,
-  ])
-  writeFileSync(file, rules.join(''))
-  const { account } = programs
+type HostRules = (database: string) => readonly string[]
+
+function hostRules(auth: PostgresAuth, tls: PostgresTls | undefined): HostRules {
+  const kind = tls?.required || tls?.clientAuthorities !== undefined ? 'hostssl' : 'host'
+  const how = tls?.clientAuthorities === undefined ? auth : `${auth} clientcert=verify-ca`
+  return (database) => [
+    `${kind} ${database} all 127.0.0.1/32 ${how}\n`,
+    `${kind} ${database} all ::1/128 ${how}\n`,
+    `local ${database} all ${auth}\n`,
+  ]
+}
+
+function writeHostRules(programs: PostgresPrograms, folder: string, rules: HostRules): void {
+  const all = ['all', 'replication'].flatMap(rules)
+  writeForServer(programs, join(folder, 'data/pg_hba.conf'), all.join(''))
+}
+
+function tlsSettings(tls: PostgresTls | undefined): Record<string, string> {
+  if (tls === undefined) return {}
+  return tls.clientAuthorities === undefined
+    ? { ssl: 'on' }
+    : { ssl: 'on', ssl_ca_file: 'clients.crt' }
+}
+
+function writeTlsFiles(programs: PostgresPrograms, folder: string, tls: PostgresTls): void {
+  const write = (name: string, text: string): void =>
+    writeForServer(programs, join(folder, 'data', name), text)
+  write('server.crt', tls.certificate)
+  write('server.key', tls.key)
+  if (tls.clientAuthorities !== undefined) write('clients.crt', tls.clientAuthorities)
+}
+
+/** A file that only the server may read, as it demands of its key. */
+function writeForServer({ account }: PostgresPrograms, file: string, text: string): void {
+  writeFileSync(file, text, { mode: 0o600 })
   if (account !== null) chownSync(file, account.uid, account.gid)
 }
 

@@ -7,8 +7,9 @@ import type { FromClientStep, SessionFacts, Unit } from '../../src/hooks/step.ts
 import { CONTINUE, type OpeningVerdict, type TrafficVerdict } from '../../src/hooks/verdict.ts'
 import { POSTGRES } from '../../src/protocols/postgres/postgres.ts'
 import type { Budget, Protocol, Wanted } from '../../src/protocols/protocol.ts'
-import { type Account, newAccount } from '../../src/tcp/account.ts'
+import { type Account, newAccount, type TlsAccount } from '../../src/tcp/account.ts'
 import { Listener } from '../../src/tcp/listener.ts'
+import type { TlsOptions } from '../../src/tcp/tls.ts'
 import { createBalancer } from '../../src/upstream/balancer.ts'
 import { Upstream, type UpstreamOptions } from '../../src/upstream/upstream.ts'
 
@@ -34,6 +35,8 @@ export interface ServiceOptions {
   readonly observers?: ObserverDesk
   readonly protocol?: Protocol
   readonly sessionsMax?: number
+  /** TLS to clients, which counts here. */
+  readonly tls?: (account: TlsAccount) => TlsOptions
   readonly loginTimeoutMs?: number
   readonly idleTimeoutMs?: number
   readonly messageBytesMax?: number
@@ -101,6 +104,7 @@ export function startService(options: ServiceOptions): Service {
     gate: null,
     limits: { messageBytesMax: options.messageBytesMax ?? 2 ** 24, budget },
     sessionsMax: options.sessionsMax ?? 1000,
+    tls: options.tls?.(account.tls) ?? null,
     loginTimeoutMs: options.loginTimeoutMs ?? 60_000,
     idleTimeoutMs: options.idleTimeoutMs ?? 0,
     account,

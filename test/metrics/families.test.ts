@@ -51,6 +51,13 @@ function sources(sessionsOpen: () => number): CountSources {
           failovers: 23,
           cancelRequests: 5,
           internalErrors: 6,
+          tls: {
+            connections: new Map([['TLSv1.3', 30]]),
+            failures: new Map([['timeout', 31]]),
+            unencrypted: 32,
+            certificatesReloaded: 33,
+            certificatesRefused: 34,
+          },
         },
         budget: { held: 7, spent: 8 },
       },

@@ -71,6 +71,7 @@ describe('an address', () => {
       pools: new Map(),
       gate: null,
       sessionsMax: 1,
+      tls: null,
       loginTimeoutMs: 0,
       idleTimeoutMs: 0,
       account: newAccount(),

@@ -107,6 +107,7 @@ function ownerTelling(told: string[]): PumpOwner {
     violated: (sentence) => void told.push(`violated ${sentence}`),
     cancel: () => void told.push('cancel'),
     admitted: async () => void told.push('admitted'),
+    secure: (hello) => void told.push(`secure ${textOf(hello)}`),
     route: (block) => {
       told.push(`route ${block}`)
       return null

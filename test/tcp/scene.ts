@@ -24,7 +24,7 @@ export interface Scene {
 }
 
 /** `others`: ports of the servers of further blocks, `reads1` and so on. */
-type SceneOptions = Partial<ServiceOptions> & { readonly others?: readonly number[] }
+export type SceneOptions = Partial<ServiceOptions> & { readonly others?: readonly number[] }
 
 export async function setScene(options: SceneOptions = {}): Promise<Scene> {
   const server = await startFakeServer()

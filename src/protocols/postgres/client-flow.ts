@@ -1,7 +1,9 @@
 /** From client to server: startup packets, then messages, and what refusing one of them takes. */
 import type { ClientFlow, ConversationOptions, Cut, Part, Piece, Refused } from '../protocol.ts'
 import { answerFlaw, denied, endsReady, responded } from './answers.ts'
+import { CHOICE_BYTES } from './channel-binding.ts'
 import { Door, LOGIN_BYTES_MAX } from './door.ts'
+import { Encryption, GRANTED, NOT_GRANTED, UNENCRYPTED } from './encryption.ts'
 import { areWhole, errorResponse, walk } from './messages.ts'
 import { partsOf } from './parts.ts'
 import { type Fate, HEADER_BYTES, type Judge, joined, lengthAt, MessageReader } from './reader.ts'
@@ -18,8 +20,6 @@ import { FRONTEND, FRONTEND_PLAIN, FRONTEND_TAGS, NOTHING_PLAIN, unwanted } from
 import type { Talk } from './talk.ts'
 
 const EMPTY: Uint8Array = new Uint8Array(0)
-/** The answer to a request for encryption: one byte, before any message. */
-const NO_ENCRYPTION = Uint8Array.of(0x4e)
 
 /** Messages that begin a statement: a unit begins with one and has no second. */
 function begins(tag: number): boolean {
@@ -34,7 +34,7 @@ export class PostgresClientFlow implements ClientFlow, Judge {
   readonly #plain: Uint8Array
   #startup = true
   #packet: Uint8Array = EMPTY
-  #encryptionAsked = 0
+  readonly encryption: Encryption
   /** True while the StartupMessage itself is with the chain. */
   #opening = false
   #refused: Refused | null = null
@@ -48,6 +48,7 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     this.#wanted = options.fromClient.tags
     this.#reader = new MessageReader(this, options.fromClient, options.limits)
     talk.toServerDue = this.#reader.due
+    this.encryption = new Encryption(options.encryption)
     this.#plain = unwanted(FRONTEND_PLAIN, this.#wanted)
     this.#door = options.gate === null ? null : new Door(talk, options.gate)
   }
@@ -124,8 +125,10 @@ export class PostgresClientFlow implements ClientFlow, Judge {
   }
 
   #nextStartup(): Piece {
+    if (this.encryption.takeGrant()) return this.#secure(GRANTED, EMPTY)
     for (;;) {
       const packet = this.#packet
+      if (this.encryption.beginsAtOnce(packet[0])) return this.#secure(EMPTY, packet)
       if (packet.length < 4) return 'none'
       const length = numberAt(packet, 0)
       const code = packet.length < 8 ? null : numberAt(packet, 4)
@@ -135,7 +138,7 @@ export class PostgresClientFlow implements ClientFlow, Judge {
       this.#reader.bytes = packet.slice(0, length)
       this.#packet = packet.slice(length)
       if (code === SSL_REQUEST || code === GSSENC_REQUEST) {
-        const piece = this.#refuseEncryption(code)
+        const piece = this.#encryptionAsked(code)
         if (piece !== null) return piece
       } else {
         this.#startup = false
@@ -145,13 +148,19 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     }
   }
 
-  #refuseEncryption(code: number): Piece | null {
-    // Bytes behind the request would come from somebody who did not wait for the answer.
-    if (this.#packet.length > 0) return this.#violate('data follow a request for encryption')
-    this.#encryptionAsked += 1
-    if (this.#encryptionAsked > 2) return this.#violate('encryption is asked for again and again')
-    this.#talk.tellClient(NO_ENCRYPTION)
+  #encryptionAsked(code: number): Piece | null {
+    const answer = this.encryption.asked(code, this.#packet.length > 0)
+    if (typeof answer === 'object') return this.#violate(answer.flaw)
+    if (answer === 'refused') this.#talk.tellClient(NOT_GRANTED)
     return code === SSL_REQUEST ? 'edge' : null
+  }
+
+  /** Tells the client to begin, or takes what it has begun with. */
+  #secure(answer: Uint8Array, hello: Uint8Array): Piece {
+    if (answer.length > 0) this.#talk.tellClient(answer)
+    this.#packet = EMPTY
+    this.#reader.bytes = hello
+    return 'secure'
   }
 
   #begin(): Piece {
@@ -160,6 +169,7 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     this.#talk.user = facts.user
     this.#talk.database = facts.database
     this.#talk.applicationName = facts.applicationName
+    if (this.encryption.lacking()) this.#refused ??= UNENCRYPTED
     if (this.#refused !== null) {
       this.#told = true
       this.#talk.tellClient(errorResponse(this.#refused, 'FATAL'))
@@ -192,6 +202,9 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     if (this.#door !== null && (tag === FRONTEND.Terminate || !talk.loggedIn)) {
       return this.#atDoor(this.#door, tag, total)
     }
+    if (tag === FRONTEND.PasswordMessage && talk.binding.awaitsChoice) {
+      this.#reader.tap = new Uint8Array(Math.min(total, CHOICE_BYTES))
+    }
     if (talk.swallowing && tag !== FRONTEND.Terminate) {
       if (tag !== FRONTEND.Sync || !talk.endSwallowing()) return 'drop'
     }
@@ -213,6 +226,7 @@ export class PostgresClientFlow implements ClientFlow, Judge {
   }
 
   finish(): boolean {
+    if (this.#reader.tap !== null) this.#talk.binding.chosen(this.#reader.tap)
     return this.#door !== null && !this.#talk.loggedIn
   }
 

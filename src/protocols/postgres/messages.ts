@@ -70,14 +70,33 @@ export const SYNC = message(FRONTEND.Sync, new Uint8Array(0))
 
 /** The message text (field M) of an ErrorResponse, "" where there is none. */
 export function errorText(bytes: Uint8Array): string {
+  return errorField(bytes, 'M')
+}
+
+/** A field of an ErrorResponse, "" where there is none. */
+export function errorField(bytes: Uint8Array, field: string): string {
+  const wanted = field.charCodeAt(0)
   let at = HEADER_BYTES
   while (at < bytes.length && bytes[at] !== 0) {
     const end = bytes.indexOf(0, at + 1)
     if (end < 0) return ''
-    if (bytes[at] === 0x4d) return decoder.decode(bytes.subarray(at + 1, end))
+    if (bytes[at] === wanted) return decoder.decode(bytes.subarray(at + 1, end))
     at = end + 1
   }
   return ''
+}
+
+/** An ErrorResponse with more fields, where it does not have them. */
+export function withFields(
+  bytes: Uint8Array,
+  fields: Readonly<Record<string, string>>,
+): Uint8Array {
+  const added = Object.entries(fields)
+    .filter(([field]) => errorField(bytes, field) === '')
+    .map(([field, value]) => `${field}${text(value)}\0`)
+    .join('')
+  const body = bytes.subarray(HEADER_BYTES, bytes.length - 1)
+  return message(bytes[0]!, Buffer.concat([body, encoder.encode(`${added}\0`)]))
 }
 
 /** Calls `visit` with each whole message; the reason why the bytes are no such run, or null. */

@@ -78,6 +78,12 @@ class PostgresConversation implements Conversation {
     return this.fromClient.refusalTold
   }
 
+  secured(refused: Refused | null): void {
+    if (refused !== null) this.refuse(refused)
+    this.fromClient.encryption.secured()
+    this.#talk.binding.secured = true
+  }
+
   refuse(refused: Refused): void {
     this.fromClient.refuse(refused)
   }

@@ -124,6 +124,7 @@ export class PostgresServerFlow implements Flow, Judge {
     if (!talk.loggedIn && (tag === BACKEND.Authentication || tag === BACKEND.BackendKeyData)) {
       this.#reader.tap = new Uint8Array(Math.min(total, TAP_BYTES))
     }
+    if (talk.binding.concernsAll(tag, total)) return 'alone'
     return this.#wanted !== null && this.#wanted[tag] === 1 ? 'hold' : 'pass'
   }
 
@@ -149,7 +150,9 @@ export class PostgresServerFlow implements Flow, Judge {
       return
     }
     const code = numberAt(message, HEADER_BYTES)
-    if (code === AUTHENTICATION_OK || code === AUTHENTICATION_SASL_FINAL) return
+    if (code === AUTHENTICATION_OK || code === AUTHENTICATION_SASL_FINAL) {
+      return this.#talk.binding.settled()
+    }
     this.#talk.ledger.boundary = true
   }
 
@@ -158,12 +161,13 @@ export class PostgresServerFlow implements Flow, Judge {
     for (const [marker, { instead }] of this.#talk.refusals) {
       if (said.includes(marker)) return instead
     }
-    return bytes
+    return this.#talk.binding.rewritten(bytes)
   }
 
   streamed(): void {}
 
   joins(_previous: number, tag: number): boolean {
+    if (this.#talk.binding.concerns(tag)) return false
     return tag !== BACKEND.ErrorResponse || this.#talk.refusals.size === 0
   }
 

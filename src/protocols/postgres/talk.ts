@@ -1,5 +1,6 @@
 /** What both flows of one PostgreSQL session share: the ledger, refusals under way, own replies. */
 import type { ConversationOptions, Waker } from '../protocol.ts'
+import { ChannelBinding } from './channel-binding.ts'
 import { Ledger, type OwnReply } from './ledger.ts'
 import { readyForQuery } from './messages.ts'
 import { joined } from './reader.ts'
@@ -19,6 +20,7 @@ interface Refusal {
 export class Talk {
   readonly ledger: Ledger
   readonly waker: Waker
+  readonly binding: ChannelBinding
   /** True from the first ReadyForQuery on. */
   loggedIn = false
   user = ''
@@ -43,9 +45,12 @@ export class Talk {
   readonly #unwatched: boolean
   #emitted: OwnReply[] = []
 
-  constructor({ waker, fromClient, fromServer, gate }: Omit<ConversationOptions, 'limits'>) {
+  constructor(options: Omit<ConversationOptions, 'limits'>) {
+    const { waker, fromClient, fromServer, gate, encryption } = options
     this.waker = waker
     this.lent = gate !== null
+    // Where the gateway logs in by itself, a binding of the client never gets to the server.
+    this.binding = new ChannelBinding(this.lent ? undefined : encryption)
     this.#unwatched = fromClient.tags === null && fromServer.tags === null
     this.ledger = new Ledger((reply) => this.#emitted.push(reply))
   }
