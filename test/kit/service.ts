@@ -8,6 +8,7 @@ import { CONTINUE, type OpeningVerdict, type TrafficVerdict } from '../../src/ho
 import { POSTGRES } from '../../src/protocols/postgres/postgres.ts'
 import type { Budget, Protocol, Wanted } from '../../src/protocols/protocol.ts'
 import { type Account, newAccount } from '../../src/tcp/account.ts'
+import type { Descriptors } from '../../src/tcp/descriptors.ts'
 import { Listener } from '../../src/tcp/listener.ts'
 import { createBalancer } from '../../src/upstream/balancer.ts'
 import { Upstream, type UpstreamOptions } from '../../src/upstream/upstream.ts'
@@ -34,6 +35,7 @@ export interface ServiceOptions {
   readonly observers?: ObserverDesk
   readonly protocol?: Protocol
   readonly sessionsMax?: number
+  readonly descriptors?: Descriptors
   readonly loginTimeoutMs?: number
   readonly idleTimeoutMs?: number
   readonly messageBytesMax?: number
@@ -101,6 +103,7 @@ export function startService(options: ServiceOptions): Service {
     gate: null,
     limits: { messageBytesMax: options.messageBytesMax ?? 2 ** 24, budget },
     sessionsMax: options.sessionsMax ?? 1000,
+    ...(options.descriptors === undefined ? {} : { descriptors: options.descriptors }),
     loginTimeoutMs: options.loginTimeoutMs ?? 60_000,
     idleTimeoutMs: options.idleTimeoutMs ?? 0,
     account,
