@@ -218,7 +218,7 @@ export class Session implements PumpOwner, ServerOwner, Standing {
   /** The client will send no more: so the server is told, once it has all of it. */
   clientEnded(): void {
     if (this.#state === 'refusing') return this.close(null)
-    this.#leaving = true
+    this.#leaving = !this.#conversation.outlivesServer
     this.#toServer.end(() => this.#clientLeft())
   }
 
@@ -354,6 +354,8 @@ export class Session implements PumpOwner, ServerOwner, Standing {
   /** Called on every beat: ends what has waited too long. `now` in milliseconds. */
   check(now: number): void {
     if (this.#waits.lingered(now)) this.#client.terminate()
+    // The client has left, and its server does not react to that: it hangs.
+    if (this.#leaving && !this.underWay && this.#waits.silent(now)) this.close(null)
     const overdue = this.#waits.overdue(now, this)
     if (overdue === null) return
     this.#around.account[overdue.counted] += 1
