@@ -355,7 +355,8 @@ export class Session implements PumpOwner, ServerOwner, Standing {
   check(now: number): void {
     if (this.#waits.lingered(now)) this.#client.terminate()
     // The client has left, and its server does not react to that: it hangs.
-    if (this.#leaving && !this.underWay && this.#waits.silent(now)) this.close(null)
+    const deserted = this.#leaving && this.#state === 'running' && !this.underWay
+    if (deserted && this.#waits.silent(now)) this.close(null)
     const overdue = this.#waits.overdue(now, this)
     if (overdue === null) return
     this.#around.account[overdue.counted] += 1
