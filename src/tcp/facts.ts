@@ -8,6 +8,9 @@ import type { Surroundings } from './surroundings.ts'
 /** The client's socket, as far as its addresses go. */
 type Addressed = Parameters<typeof addressesOf>[0]
 
+/** One for all: an idle session shall be small. */
+const NO_BYTES: Uint8Array = new Uint8Array(0)
+
 /** Where facts are read from. */
 export interface FactSources {
   readonly number: number
@@ -20,7 +23,7 @@ export interface FactSources {
 export class Facts implements SessionFacts {
   readonly memory = new Map<string, Map<string, Uint8Array>>()
   readonly tls = null
-  lastRequest: Uint8Array = new Uint8Array(0)
+  lastRequest = NO_BYTES
   readonly #sources: FactSources
   #client: AddressPair | null = null
 

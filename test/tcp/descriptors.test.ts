@@ -35,7 +35,7 @@ test('the limit of this process is known', () => {
   expect(processDescriptors()).toBe(processDescriptors())
 })
 
-test('a client that would take the last ones is refused with the limit, then it is let in', async () => {
+test('a client that would take the last ones is refused, and one is let in later', async () => {
   await using server = await startFakeServer()
   const descriptors = new Descriptors({ max: 8, open: 4 })
   await using service = startService({ upstreams: [server.port], descriptors })

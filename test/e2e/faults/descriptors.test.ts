@@ -45,7 +45,7 @@ async function isCalm(gateway: RunningGateway): Promise<void> {
 describe(`with ${FILES_MAX} open files at most`, () => {
   const under = ['sh', '-c', `ulimit -n ${FILES_MAX}; exec "$0" "$@"`]
 
-  test('who would take the last is refused with the limit; others go on; room is used', async () => {
+  test('who would take the last is refused, others go on, and room is used again', async () => {
     await using gateway = await startBefore(server, { under })
     const before = await weigh(gateway)
     const { wires, refusal } = await fill(gateway)
