@@ -89,7 +89,7 @@ test('restarts under load leave nothing behind', async () => {
   await mustBeUnharmed(gateway, before)
 })
 
-test('a server process that is stopped holds up its client alone, and serves it later', async () => {
+test('a server process that is stopped holds up only its client, and serves it later', async () => {
   const held = await connectWire(gateway)
   const { pid } = await held.login(server)
   using other = await openSession(at())
