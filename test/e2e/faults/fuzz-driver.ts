@@ -15,6 +15,9 @@ import { inPieces } from './relay.ts'
 
 const SESSION_TIMEOUT_MS = 15_000
 const AT_ONCE = 8
+/** How long a server that broke down is waited for. */
+const RECOVERY_LOOKS = 50
+const RECOVERY_LOOK_MS = 100
 /** Sessions between two looks into a fresh one. */
 const LOOK_EVERY = 25
 
@@ -32,15 +35,29 @@ export interface FuzzTally {
   bytes: number
   /** Sessions that were told of an error by server or gateway. */
   refused: number
+  /** How often the server itself broke down: that ends all its sessions, and is not ours. */
+  crashes: number
 }
 
-/** Runs each number once, some at the same time. */
-export async function each(count: number, once: (number: number) => Promise<void>): Promise<void> {
-  let next = 0
+/** The numbers of sessions from 0; whoever was interrupted can go on with those that are left. */
+export function numbers(count: number): Iterator<number> {
+  return Array.from({ length: count }, (_, number) => number).values()
+}
+
+/** Runs one session a number, some at the same time; throws, when all have ended, the first error. */
+export async function each(
+  rest: Iterator<number>,
+  session: (number: number) => Promise<void>,
+): Promise<void> {
+  const errors: unknown[] = []
   const work = async (): Promise<void> => {
-    while (next < count) await once(next++)
+    for (let next = rest.next(); next.done !== true; next = rest.next()) {
+      await session(next.value).catch((error: unknown) => errors.push(error))
+      if (errors.length > 0) return
+    }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, work))
+  if (errors.length > 0) throw errors[0]
 }
 
 /** Throws what a session threw, with the seed that repeats it. */
@@ -127,9 +144,8 @@ export async function fuzzClients(
   const { user, database, password } = server
   const at = { user, database, password, host: gateway.host, port: gateway.port }
   const secret = `secret_${crypto.randomUUID().replaceAll('-', '')}`
-  const bystander = await startBystander(await openSession(at), secret)
-  const tally: FuzzTally = { sessions: 0, bytes: 0, refused: 0 }
-  await each(sessions, (number) =>
+  const tally: FuzzTally = { sessions: 0, bytes: 0, refused: 0, crashes: 0 }
+  const session = (number: number) =>
     seeding(seed + number, async () => {
       const random = seeded(seed + number)
       const recording = random.chance(0.2) ? random.pick(recorded) : makeUp(random, server)
@@ -141,8 +157,39 @@ export async function fuzzClients(
       if (number % LOOK_EVERY !== 0) return
       using fresh = await openSession(at)
       await mustBeFresh(fresh)
-    }),
-  )
-  if ((await bystander.leave()) === 0) throw new Error('the bystander was never served')
+    })
+  const rest = numbers(sessions)
+  for (let isDone = false; !isDone; ) {
+    const crash = lastCrash(server)
+    try {
+      const bystander = await startBystander(await openSession(at), secret)
+      await each(rest, session)
+      if ((await bystander.leave()) === 0) throw new Error('the bystander was never served')
+      isDone = true
+    } catch (error) {
+      if (!(await hasRecovered(server, crash))) throw error
+      tally.crashes += 1
+    }
+  }
   return tally
+}
+
+/** The line of its log about the last of its processes that broke down. */
+function lastCrash(server: PostgresServer): string | undefined {
+  return server
+    .log()
+    .match(/^.*was terminated by signal.*$/gm)
+    ?.at(-1)
+}
+
+/** True where it is the server that has broken down since; it takes clients again by then. */
+async function hasRecovered(server: PostgresServer, before: string | undefined): Promise<boolean> {
+  for (let looks = 0; looks < RECOVERY_LOOKS; looks++) {
+    await Bun.sleep(RECOVERY_LOOK_MS)
+    if (lastCrash(server) === before) continue
+    const wire = await openSession(server).catch(() => null)
+    wire?.destroy()
+    if (wire !== null) return true
+  }
+  return false
 }

@@ -12,6 +12,7 @@ import {
   type FuzzOptions,
   type FuzzTally,
   note,
+  numbers,
   seeding,
   startBystander,
 } from './fuzz-driver.ts'
@@ -116,8 +117,8 @@ export async function fuzzServers(
   wire.send(startup({ user: BYSTANDER }))
   await wire.readUntil('ReadyForQuery')
   const bystander = await startBystander(wire, rubbish.secret)
-  const tally: FuzzTally = { sessions: 0, bytes: 0, refused: 0 }
-  await each(sessions, (number) =>
+  const tally: FuzzTally = { sessions: 0, bytes: 0, refused: 0, crashes: 0 }
+  await each(numbers(sessions), (number) =>
     seeding(seed + number, async () => {
       const random = seeded(seed + number)
       const { said, got } = random.pick(talks)
