@@ -115,7 +115,8 @@ function difference(direct: Buffer, through: Buffer): string {
   while (at < direct.length && direct[at] === through[at]) at += 1
   const around = (bytes: Buffer): string =>
     JSON.stringify(bytes.subarray(Math.max(0, at - 60), at + 60).toString('latin1'))
-  return `at byte ${at} of ${direct.length} and ${through.length}:\n${around(direct)}\n${around(through)}`
+  const where = `at byte ${at} of ${direct.length} and ${through.length}`
+  return `${where}:\n${around(direct)}\n${around(through)}`
 }
 
 async function compare(recording: Recording, seed: number): Promise<void> {

@@ -68,7 +68,9 @@ describe(`with ${FILES_MAX} open files at most`, () => {
     await using gateway = await startBefore(server, { under })
     const before = await weigh(gateway)
     const served = await openSession(at(gateway))
-    const crowd = await Promise.all(Array.from({ length: CROWD }, () => connectWire(gateway)))
+    // Those for whom there is not even room to be told are reset.
+    const tried = Array.from({ length: CROWD }, () => connectWire(gateway).catch(() => null))
+    const crowd = await Promise.all(tried)
     await until(
       'all of them are taken or refused',
       async () =>
@@ -78,7 +80,7 @@ describe(`with ${FILES_MAX} open files at most`, () => {
     )
     await isCalm(gateway)
     expect(await served.rows('select 1')).toEqual([['1']])
-    for (const wire of [served, ...crowd]) wire.destroy()
+    for (const wire of [served, ...crowd]) wire?.destroy()
     await mustBeUnharmed(gateway, before)
     using later = await openSession(at(gateway))
     expect(await later.rows('select 2')).toEqual([['2']])

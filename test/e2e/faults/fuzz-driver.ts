@@ -44,7 +44,7 @@ export function numbers(count: number): Iterator<number> {
   return Array.from({ length: count }, (_, number) => number).values()
 }
 
-/** Runs one session a number, some at the same time; throws, when all have ended, the first error. */
+/** Runs one session a number, some at the same time; at their end throws the first error. */
 export async function each(
   rest: Iterator<number>,
   session: (number: number) => Promise<void>,
