@@ -8,8 +8,8 @@ import type { FlowLimits, Gate, Protocol, Wanted } from '../protocols/protocol.t
 import type { Balancer } from '../upstream/balancer.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { Account } from './account.ts'
-import type { KeptServer } from './kept-server.ts'
 import type { Descriptors } from './descriptors.ts'
+import type { KeptServer } from './kept-server.ts'
 import type { DirectionHooks } from './pump.ts'
 import type { ServerPool } from './server-pool.ts'
 

@@ -7,7 +7,7 @@ import type { ServerPatience } from '../upstream/upstream.ts'
 import type { Account } from './account.ts'
 import * as refusals from './refusals.ts'
 
-/** A client that takes no bytes is cut off this long after its end; so is one whose server hangs. */
+/** A client that takes no bytes, or whose server hangs, is cut off this long after its end. */
 const LINGER_MS = 10_000
 
 /** A limit that was reached: what to count, and what to tell the client. */

@@ -48,9 +48,7 @@ describe('settings', () => {
       ['TimeZone', 'UTC'],
     ])
     expect(sqlOf(parameters, reported)).toBeNull()
-    expect(sqlOf([['TimeZone', 'Asia/Tokyo']], reported)).toBe(
-      "SET TimeZone TO E'Asia/Tokyo'",
-    )
+    expect(sqlOf([['TimeZone', 'Asia/Tokyo']], reported)).toBe("SET TimeZone TO E'Asia/Tokyo'")
   })
 
   test('are one a name: the later wins, and options lose against a parameter', () => {
