@@ -13,6 +13,7 @@ const RETRY_AFTER_MS = 20
 const STUCK_AFTER_MS = 1000
 /** What a write under way is given to reach the kernel when the process ends. */
 const SETTLE_MS = 20
+const NEW_LINE = 0x0a
 
 export interface LogSink {
   write(line: string): void
@@ -46,6 +47,10 @@ class DescriptorSink implements LogSink {
   #queue: string[] = []
   #queuedBytes = 0
   #lost = 0
+  /** What the text under way tells, in its last line, of lines that were lost before. */
+  #told = 0
+  /** A part of a line was written, and the rest of it never will be. */
+  #torn = false
   /** When the write under way began; 0 while there is none. */
   #writingSinceMs = 0
   /** Set once the reader has gone: nobody will ever read, so nothing is kept. */
@@ -82,9 +87,10 @@ class DescriptorSink implements LogSink {
   /** All that waits, with a word about what did not fit. */
   #takeQueue(): Buffer {
     const lost = this.#lost === 0 ? '' : this.#lostLine(this.#lost)
-    const text = this.#queue.join('') + lost
+    const text = (this.#torn ? '\n' : '') + this.#queue.join('') + lost
     this.#queue = []
     this.#queuedBytes = 0
+    this.#told = this.#lost
     this.#lost = 0
     return Buffer.from(text)
   }
@@ -103,18 +109,22 @@ class DescriptorSink implements LogSink {
       if (error?.code === 'EAGAIN') {
         setTimeout(() => this.#writeFrom(bytes, from), RETRY_AFTER_MS)
       } else if (error !== null) {
-        this.#giveUp(error.code)
+        this.#giveUp(error.code, bytes, from)
       } else if (from + written < bytes.length) {
         this.#writeFrom(bytes, from + written)
       } else {
+        this.#torn = false
         this.#writeQueue()
       }
     })
   }
 
   /** A full disk passes, a reader that closed his end does not; neither may stop the gateway. */
-  #giveUp(code: string | undefined): void {
-    this.#lost += 1
+  #giveUp(code: string | undefined, bytes: Buffer, from: number): void {
+    // A line that ends a torn one, or tells of lost ones, is none of those that were handed in.
+    const ours = Number(this.#torn && from === 0) + Number(this.#told > 0)
+    this.#lost += this.#told + linesIn(bytes.subarray(from)) - ours
+    if (from > 0) this.#torn = bytes[from - 1] !== NEW_LINE
     this.#gone = code === 'EPIPE' || code === 'EBADF'
     if (this.#gone) this.#takeQueue()
     this.#writeQueue()
@@ -134,6 +144,12 @@ class DescriptorSink implements LogSink {
     if (this.#queue.length === 0) return
     writeWithoutWaiting(this.#descriptor, this.#takeQueue())
   }
+}
+
+function linesIn(bytes: Buffer): number {
+  let lines = 0
+  for (const byte of bytes) if (byte === NEW_LINE) lines += 1
+  return lines
 }
 
 /** One attempt, which must not be one that waits: for that a pipe or terminal is opened anew. */

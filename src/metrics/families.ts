@@ -61,7 +61,12 @@ type AccountKey = Exclude<keyof ListenerCounts['account'], 'tls'>
 const BY_GROUP: readonly (readonly [string, 'counter' | 'gauge', string, AccountKey])[] = [
   ['postern_sessions_open', 'gauge', 'Clients connected now.', 'sessionsOpen'],
   ['postern_sessions_total', 'counter', 'Clients accepted.', 'sessionsTotal'],
-  ['postern_sessions_refused_total', 'counter', 'Clients over sessionsMax.', 'sessionsRefused'],
+  [
+    'postern_sessions_refused_total',
+    'counter',
+    'Clients over sessionsMax or the limit of open files.',
+    'sessionsRefused',
+  ],
   ['postern_protocol_violations_total', 'counter', 'Sessions of bad bytes.', 'violations'],
   ['postern_login_timeouts_total', 'counter', 'Clients that did not log in.', 'loginTimeouts'],
   ['postern_logins_refused_total', 'counter', 'Clients not let in here.', 'loginsRefused'],

@@ -23,11 +23,7 @@ export function registerProcessMetrics(registry: Registry): void {
       'When the process started, in seconds since 1970.',
       () => processStartedAt,
     ],
-    [
-      'process_resident_memory_bytes',
-      'Memory of the process that is in RAM.',
-      () => process.memoryUsage.rss(),
-    ],
+    ['process_resident_memory_bytes', 'Memory of the process that is in RAM.', residentBytes],
     ['process_max_fds', 'File descriptors the process may open.', readMaxFds],
   ]
   registerFamily(
@@ -57,6 +53,15 @@ export function registerProcessMetrics(registry: Registry): void {
 function cpuSeconds(): number {
   const { user, system } = process.cpuUsage()
   return (user + system) / 1_000_000
+}
+
+/** NaN where no descriptor is left to read it with: the rest of the page is wanted then most. */
+function residentBytes(): number {
+  try {
+    return process.memoryUsage.rss()
+  } catch {
+    return Number.NaN
+  }
 }
 
 /** NaN where the system does not tell. */

@@ -41,8 +41,8 @@ class RawFlow implements ClientFlow {
       this.bytes = due
       return 'inject'
     }
-    if (this.#chunk.length === 0) return 'none'
     this.bytes = this.#chunk
+    if (this.#chunk.length === 0) return 'none'
     this.#chunk = EMPTY
     return this.#unit
   }

@@ -10,6 +10,9 @@ interface Addressed {
   readonly socket: Parameters<typeof addressesOf>[0]
 }
 
+/** One for all: an idle session shall be small. */
+const NO_BYTES: Uint8Array = new Uint8Array(0)
+
 /** Where facts are read from. */
 export interface FactSources {
   readonly number: number
@@ -22,7 +25,7 @@ export interface FactSources {
 export class Facts implements SessionFacts {
   readonly memory = new Map<string, Map<string, Uint8Array>>()
   tls: SessionFacts['tls'] = null
-  lastRequest: Uint8Array = new Uint8Array(0)
+  lastRequest = NO_BYTES
   readonly #sources: FactSources
   #client: AddressPair | null = null
 

@@ -2,8 +2,10 @@
 import type { Socket, SocketHandler, TCPSocketListener, UnixSocketListener } from 'bun'
 import { addressText } from '../base/address.ts'
 import { GatewayError } from '../base/errors.ts'
+import type { Refusal } from '../hooks/verdict.ts'
 import type { EncryptionTerms } from '../protocols/protocol.ts'
-import { tooMany } from './refusals.ts'
+import { type Descriptors, processDescriptors } from './descriptors.ts'
+import { noDescriptors, tooMany } from './refusals.ts'
 import { Session } from './session.ts'
 import type { ListenerOptions, Surroundings } from './surroundings.ts'
 import type { ClientSide } from './tls.ts'
@@ -16,12 +18,15 @@ const SOCKET_MODE = 0o777
 /** Refused clients that are heard out at once; more are closed without a word. */
 const REFUSING_MAX = 1000
 
+const SHORT = 'clients are refused: this process may not open enough files for sessionsMax'
+
 export class Listener {
   readonly group: string
   readonly protocol: string
   readonly sessionsMax: number
   readonly #options: ListenerOptions
   readonly #around: Surroundings
+  readonly #descriptors: Descriptors
   readonly #sessions = new Set<Session>()
   readonly #closed = (session: Session): void => this.#forget(session)
   /** Those of them that were over `sessionsMax`: they take no place, and are heard out. */
@@ -31,9 +36,12 @@ export class Listener {
   #number = 0
   #emptied: (() => void) | null = null
   #draining = false
+  /** It was said already that there are not enough descriptors. */
+  #short = false
 
   constructor(options: ListenerOptions) {
     this.#options = options
+    this.#descriptors = options.descriptors ?? processDescriptors()
     this.group = options.group
     this.protocol = options.protocol.name
     this.sessionsMax = options.sessionsMax
@@ -121,8 +129,8 @@ export class Listener {
 
   #accept(socket: Socket<ClientSide>): void {
     const { account } = this.#options
-    const full = this.#sessions.size - this.#refused.size >= this.sessionsMax
-    if (full && this.#refused.size >= REFUSING_MAX) {
+    const refusal = this.#refusal()
+    if (refusal !== null && !this.#hears()) {
       account.sessionsRefused += 1
       socket.terminate()
       return
@@ -131,11 +139,28 @@ export class Listener {
     const session = new Session(this.#number, socket, this.#around, this.#closed)
     socket.data = session
     this.#sessions.add(session)
-    if (full) this.#refused.add(session)
+    if (refusal !== null) this.#refused.add(session)
     account.sessionsTotal += 1
     account.sessionsOpen += 1
-    if (full) account.sessionsRefused += 1
-    session.open(full ? tooMany(this.group, this.sessionsMax) : null)
+    if (refusal !== null) account.sessionsRefused += 1
+    session.open(refusal)
+  }
+
+  /** Takes a place for one session more, or tells why there is none. */
+  #refusal(): Refusal | null {
+    if (this.#sessions.size - this.#refused.size >= this.sessionsMax) {
+      return tooMany(this.group, this.sessionsMax)
+    }
+    if (this.#descriptors.takeForSession()) return null
+    const refusal = noDescriptors(this.#descriptors.max)
+    if (!this.#short) this.#options.log.warn({ server: this.group, hint: refusal.hint }, SHORT)
+    this.#short = true
+    return refusal
+  }
+
+  /** Takes a place for a client that is refused and told so, if there is one. */
+  #hears(): boolean {
+    return this.#refused.size < REFUSING_MAX && this.#descriptors.takeForRefused()
   }
 
   #beat(): void {
@@ -150,7 +175,8 @@ export class Listener {
 
   #forget(session: Session): void {
     if (!this.#sessions.delete(session)) return
-    this.#refused.delete(session)
+    if (this.#refused.delete(session)) this.#descriptors.refusedEnded()
+    else this.#descriptors.sessionEnded()
     this.#options.account.sessionsOpen -= 1
     if (this.#sessions.size === 0) this.#emptied?.()
   }

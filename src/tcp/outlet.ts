@@ -32,6 +32,7 @@ export class Outlet {
   #to = 0
   #finishing: (() => void) | null = null
   #closed = false
+  #finished = false
 
   constructor(socket: WritableSocket | null) {
     this.#socket = socket
@@ -87,11 +88,16 @@ export class Outlet {
     return true
   }
 
-  /** Calls `finished` once, when everything is written; nothing more is taken. */
+  /**
+   * Calls `finished` once, when everything is written; nothing more is taken. A later call takes
+   * the place of one that waits: a socket whose side was shut down is at last closed.
+   */
   finish(finished: () => void): void {
-    if (this.#closed || this.#finishing !== null) return
+    if (this.#finished) return finished()
+    if (this.#closed) return
     this.#finishing = () => {
       this.#closed = true
+      this.#finished = true
       finished()
     }
     if (this.#room === null && this.#socket !== null) this.#finishing()
@@ -100,6 +106,7 @@ export class Outlet {
   /** The socket is gone: what is kept is lost. */
   abandon(): void {
     this.#closed = true
+    this.#finished = false
     this.#empty()
   }
 

@@ -60,6 +60,15 @@ export function poolFull({ group, block }: Place, sizeMax: number): Refusal {
   }
 }
 
+/** Descriptors of the process run short before `sessionsMax` is reached. */
+export function noDescriptors(openFilesMax: number): Refusal {
+  return {
+    code: '53300',
+    message: `too many clients already (the gateway may open ${openFilesMax} files)`,
+    hint: 'Raise its limit of open files (LimitNOFILE of its unit, or ulimit -n), and restart it.',
+  }
+}
+
 export function violation(sentence: string): Refusal {
   return { code: '08P01', message: `protocol violation: ${sentence}` }
 }

@@ -228,7 +228,7 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide, Standing {
   /** The client will send no more: so the server is told, once it has all of it. */
   clientEnded(): void {
     if (this.#state === 'refusing') return this.close(null)
-    this.#leaving = true
+    this.#leaving = !this.#conversation.outlivesServer
     this.#toServer.end(() => this.#clientLeft())
   }
 
@@ -362,6 +362,9 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide, Standing {
   /** Called on every beat: ends what has waited too long. `now` in milliseconds. */
   check(now: number): void {
     this.#client.check(now, this.#waits.lingered(now))
+    // The client has left, and its server does not react to that: it hangs.
+    const deserted = this.#leaving && this.#state === 'running' && !this.underWay
+    if (deserted && this.#waits.silent(now)) this.close(null)
     const overdue = this.#waits.overdue(now, this)
     if (overdue === null) return
     this.#around.account[overdue.counted] += 1

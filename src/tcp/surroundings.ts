@@ -8,6 +8,7 @@ import type { EncryptionTerms, FlowLimits, Gate, Protocol, Wanted } from '../pro
 import type { Balancer } from '../upstream/balancer.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { Account } from './account.ts'
+import type { Descriptors } from './descriptors.ts'
 import type { KeptServer } from './kept-server.ts'
 import type { DirectionHooks } from './pump.ts'
 import type { ServerPool } from './server-pool.ts'
@@ -38,6 +39,8 @@ export interface ListenerOptions {
   readonly sessionsMax: number
   /** Null: clients cannot encrypt. */
   readonly tls: TlsOptions | null
+  /** Left out: those of the process. */
+  readonly descriptors?: Descriptors
   /** 0: none. */
   readonly loginTimeoutMs: number
   readonly idleTimeoutMs: number
@@ -58,7 +61,8 @@ export interface CancelTarget {
 }
 
 /** What a session is given by its listener. */
-export interface Surroundings extends Omit<ListenerOptions, 'address' | 'sessionsMax'> {
+export interface Surroundings
+  extends Omit<ListenerOptions, 'address' | 'sessionsMax' | 'descriptors'> {
   /** Prefix of session ids, unique to this listener and start. */
   readonly instance: string
   /** The time of the last beat, in milliseconds, so that sessions need not ask the clock. */

@@ -7,7 +7,7 @@ import type { ServerPatience } from '../upstream/upstream.ts'
 import type { Account } from './account.ts'
 import * as refusals from './refusals.ts'
 
-/** A client that takes no bytes is cut off this long after its end. */
+/** A client that takes no bytes, or whose server hangs, is cut off this long after its end. */
 const LINGER_MS = 10_000
 
 /** A limit that was reached: what to count, and what to tell the client. */
@@ -71,6 +71,11 @@ export class Waits {
   /** True where the last words have been offered for long enough. */
   lingered(now: number): boolean {
     return this.#closingSince >= 0 && now - this.#closingSince >= LINGER_MS
+  }
+
+  /** True where neither side has said anything for as long as any end takes. */
+  silent(now: number): boolean {
+    return now - Math.max(this.clientSpoke, this.serverSpoke) >= LINGER_MS
   }
 
   /** The limit that is reached at a beat; null as long as there is none. */

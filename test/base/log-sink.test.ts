@@ -75,6 +75,18 @@ test('a log into a file that others write to as well overwrites nothing', async 
   expect(readFileSync(path, 'utf8')).toBe('one\ntwo\nthree\nend\n')
 })
 
+test('lines that a full disk does not take are counted one by one, told or not', async () => {
+  const counts: number[] = []
+  const descriptor = openSync('/dev/full', 'w')
+  const sink = logSink(descriptor, (count) => `lost ${counts.push(count)}\n`)
+  for (const lines of [['one\n'], ['two\n', 'three\n'], ['four\n']]) {
+    for (const line of lines) sink.write(line)
+    await sink.flush(5000)
+  }
+  expect(counts).toEqual([1, 2, 3])
+  closeSync(descriptor)
+})
+
 test('a reader that stalls costs lines, counted, and never time', async () => {
   const pipe = startOnPipe(
     'stalls',

@@ -29,6 +29,8 @@ export interface GatewayOptions {
   readonly plugins?: FileContent
   /** Over the clean environment; undefined takes a variable away. */
   readonly env?: Environment
+  /** A command that becomes the gateway, such as `['prlimit', '--nofile=64']`. */
+  readonly under?: readonly string[]
   /** Default: an empty folder, removed at the end. */
   readonly cwd?: string
 }
@@ -93,13 +95,16 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Runnin
     ...addressesByEnvironment(options, ports),
     ...options.env,
   })
-  const child = Bun.spawn([binary, ...runArguments(options, base, ports)], {
-    cwd: folder,
-    env: { ...env },
-    stdin: 'ignore',
-    stdout: 'pipe',
-    stderr: 'pipe',
-  })
+  const child = Bun.spawn(
+    [...(options.under ?? []), binary, ...runArguments(options, base, ports)],
+    {
+      cwd: folder,
+      env: { ...env },
+      stdin: 'ignore',
+      stdout: 'pipe',
+      stderr: 'pipe',
+    },
+  )
   child.unref()
   const watchdog = startWatchdog({ folder: base, signal: 'KILL', process: child.pid })
   const gateway = new Gateway(child, watchdog)

@@ -8,6 +8,7 @@ import { CONTINUE, type OpeningVerdict, type TrafficVerdict } from '../../src/ho
 import { POSTGRES } from '../../src/protocols/postgres/postgres.ts'
 import type { Budget, Protocol, Wanted } from '../../src/protocols/protocol.ts'
 import { type Account, newAccount, type TlsAccount } from '../../src/tcp/account.ts'
+import type { Descriptors } from '../../src/tcp/descriptors.ts'
 import { Listener } from '../../src/tcp/listener.ts'
 import type { TlsOptions } from '../../src/tcp/tls.ts'
 import { createBalancer } from '../../src/upstream/balancer.ts'
@@ -37,6 +38,7 @@ export interface ServiceOptions {
   readonly sessionsMax?: number
   /** TLS to clients, which counts here. */
   readonly tls?: (account: TlsAccount) => TlsOptions
+  readonly descriptors?: Descriptors
   readonly loginTimeoutMs?: number
   readonly idleTimeoutMs?: number
   readonly messageBytesMax?: number
@@ -105,6 +107,7 @@ export function startService(options: ServiceOptions): Service {
     limits: { messageBytesMax: options.messageBytesMax ?? 2 ** 24, budget },
     sessionsMax: options.sessionsMax ?? 1000,
     tls: options.tls?.(account.tls) ?? null,
+    ...(options.descriptors === undefined ? {} : { descriptors: options.descriptors }),
     loginTimeoutMs: options.loginTimeoutMs ?? 60_000,
     idleTimeoutMs: options.idleTimeoutMs ?? 0,
     account,

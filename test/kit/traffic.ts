@@ -21,6 +21,7 @@ export interface Settings {
   readonly client?: Keys
   readonly top?: Keys
   readonly plugins?: Keys
+  readonly under?: readonly string[]
 }
 
 /** The two ways that what drivers do is proved: no plugin at all, and one that reads statements. */
@@ -38,10 +39,10 @@ export function auditPlugins(): Keys {
 
 /** A gateway in front of one server; dials are not tried again unless the settings say so. */
 export function startBefore(behind: Behind, settings: Settings = {}): Promise<RunningGateway> {
-  const { server = {}, client = {}, top = {}, plugins } = settings
+  const { server = {}, client = {}, top = {}, plugins, under = [] } = settings
   const writes = { address: `${behind.host}:${behind.port}`, retries: 0, ...client }
   const config = { ...top, servers: { default: server }, clients: { default: { writes } } }
-  return startGateway({ config, ...(plugins === undefined ? {} : { plugins }) })
+  return startGateway({ config, under, ...(plugins === undefined ? {} : { plugins }) })
 }
 
 /** A gateway in one of the two ways. */

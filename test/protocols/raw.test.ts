@@ -34,6 +34,16 @@ test('a chunk passes as it came, or is one unit where a step wants it', () => {
   ])
 })
 
+test('nothing is kept of a chunk that was worked off', () => {
+  for (const wanted of [ALL, NONE]) {
+    const { fromClient } = converse(wanted, wanted).conversation
+    fromClient.push(bytes)
+    fromClient.next()
+    fromClient.next()
+    expect(fromClient.bytes).toHaveLength(0)
+  }
+})
+
 test('bytes are of no type: every unit is single and sound, and one part for every step', () => {
   const { fromClient } = converse(ALL, ALL).conversation
   expect(fromClient.flaw(bytes)).toBeNull()

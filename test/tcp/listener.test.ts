@@ -13,6 +13,7 @@ import { Listener } from '../../src/tcp/listener.ts'
 import { createBalancer } from '../../src/upstream/balancer.ts'
 import { copyData, query, sslRequest } from '../kit/frontend.ts'
 import type { FakeStep } from '../kit/service.ts'
+import { until } from '../kit/traffic.ts'
 import { server as says } from '../protocols/postgres/stage.ts'
 import { ANN, type Ends, setScene } from './scene.ts'
 
@@ -341,6 +342,26 @@ test('a client that never reads is cut off some time after its session has ended
   skip(10_000)
   await drained
   expect(scene.service.account.sessionsOpen).toBe(0)
+})
+
+test('a client that has left is let go, though its server hangs', async () => {
+  await using scene = await setScene({ loginTimeoutMs: 5000 })
+  const { wire, server } = await scene.logIn()
+  const silent = await scene.connect()
+  const { account } = scene.service
+  await ask({ wire, server })
+  server.socket.pause()
+  wire.halfClose()
+  skip(10_000)
+  // The beat that ends the one who never logged in has passed over the one that is owed a reply.
+  expect(await silent.expect('ErrorResponse')).toMatchObject({ code: '57P05' })
+  expect(account.sessionsOpen).toBeGreaterThan(0)
+  restore()
+  silent.destroy()
+  server.send(says.complete('BEGIN'), says.ready('T'))
+  await wire.readUntil('ReadyForQuery')
+  skip(20_000)
+  await until('the session has ended', () => account.sessionsOpen === 0)
 })
 
 /** Resolves when a number has not grown for many turns of the loop. */

@@ -123,13 +123,27 @@ describe('writing', () => {
 })
 
 describe('finishing', () => {
-  test('is done at once where nothing is kept, and once only', () => {
+  test('is done at once where nothing is kept, and once each time that it is asked for', () => {
     const outlet = new Outlet(kernel(9))
-    let finished = 0
-    outlet.finish(() => finished++)
-    outlet.finish(() => finished++)
+    const finished: string[] = []
+    outlet.finish(() => finished.push('shut down'))
     outlet.drained()
-    expect(finished).toBe(1)
+    expect(finished).toEqual(['shut down'])
+    outlet.finish(() => finished.push('closed'))
+    outlet.drained()
+    expect(finished).toEqual(['shut down', 'closed'])
+  })
+
+  test('in another way takes the place of one that still waits', () => {
+    const socket = kernel(0)
+    const outlet = new Outlet(socket)
+    outlet.write(bytesOf(1))
+    const finished: string[] = []
+    outlet.finish(() => finished.push('shut down'))
+    outlet.finish(() => finished.push('closed'))
+    socket.room = 9
+    outlet.drained()
+    expect(finished).toEqual(['closed'])
   })
 
   test('waits for what is kept, and takes nothing more', () => {

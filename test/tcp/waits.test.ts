@@ -107,3 +107,10 @@ test('a session that closes lingers for a while, and nothing else ends it', () =
   expect(at(1e9)).toBeNull()
   expect([waits.lingered(11_999), waits.lingered(12_000)]).toEqual([false, true])
 })
+
+test('a session is silent when neither side has said anything for ten seconds', () => {
+  const waits = new Waits({ loginTimeoutMs: 0, idleTimeoutMs: 0 }, 1000)
+  expect([waits.silent(10_999), waits.silent(11_000)]).toEqual([false, true])
+  waits.serverSpoke = 5000
+  expect([waits.silent(14_999), waits.silent(15_000)]).toEqual([false, true])
+})

@@ -1,13 +1,15 @@
 /** A buffer that grows with the bytes that came, never with a length that somebody declared. */
 import type { Budget } from '../protocol.ts'
 
+const EMPTY = new Uint8Array(0)
+
 const KEPT_BYTES_MAX = 65_536
 const FIRST_BYTES = 1024
 
 /** Bytes of one unit gathered over several reads; what it holds counts against the budget. */
 export class Hold {
   length = 0
-  #bytes = new Uint8Array(0)
+  #bytes = EMPTY
   readonly #budget: Budget
 
   constructor(budget: Budget) {
@@ -45,7 +47,7 @@ export class Hold {
     this.#budget.held -= this.length
     this.length = 0
     // A session that once held much does not keep the room for it.
-    if (this.#bytes.length > KEPT_BYTES_MAX) this.#bytes = new Uint8Array(0)
+    if (this.#bytes.length > KEPT_BYTES_MAX) this.#bytes = EMPTY
   }
 
   #grow(length: number): void {

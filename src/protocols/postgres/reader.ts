@@ -369,8 +369,10 @@ export class MessageReader {
     return joined(this.#hold.view(), part)
   }
 
+  /** Keeps nothing of the chunk: an idle session must not hold on to the last of what it moved. */
   #spent(): Piece {
     this.#chunk = EMPTY
+    this.bytes = EMPTY
     this.#from = 0
     this.#at = 0
     return 'none'

@@ -278,6 +278,15 @@ test('a length is an unsigned number of four bytes', () => {
   expect(lengthAt(new Uint8Array([9, 9, 0, 0, 1, 2]), 1)).toBe(258)
 })
 
+test('nothing is kept of a chunk that was worked off, wherever it was cut', () => {
+  const bytes = message('a', new Uint8Array(100))
+  for (const length of [3, 5, 50, bytes.length]) {
+    const { reader } = bench({ cut: 'message', tags: null })
+    feed(reader, [bytes.slice(0, length)])
+    expect(reader.bytes).toHaveLength(0)
+  }
+})
+
 test('messages that mean nothing cost one piece, however many came', () => {
   const { reader } = bench({ cut: 'message', tags: tableOf('z') })
   const rows = Array.from({ length: 500 }, () => message('a', new Uint8Array(20)))
