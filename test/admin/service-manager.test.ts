@@ -7,12 +7,12 @@ const NAME = `@postern-manager-${process.pid}`
 
 async function join(env: Record<string, string> = {}, listener = NAME) {
   const failures: string[] = []
-  const manager = await joinServiceManager({
+  const joined = await joinServiceManager({
     env: { NOTIFY_SOCKET: listener, ...env },
     report: () => STATUS,
     failed: (sentence) => failures.push(sentence),
   })
-  return { manager, failures }
+  return { joined, failures }
 }
 
 const told = (listener: NotifyListener, words: string): readonly string[] =>
@@ -21,16 +21,16 @@ const told = (listener: NotifyListener, words: string): readonly string[] =>
 describe.skipIf(!HAS_PYTHON)('a service manager (needs Python)', () => {
   test('hears of the start, of reloads and of the stop', async () => {
     await using listener = await listenForNotices(NAME)
-    const { manager } = await join()
+    const { joined } = await join()
     await listener.hears('STATUS=ready: 3 sessions on 127.0.0.1:15432')
     expect(told(listener, 'READY')).toEqual([])
     expect(told(listener, 'EXTEND_TIMEOUT_USEC=60000000')).toHaveLength(1)
-    manager?.ready()
-    manager?.reloading()
-    manager?.ready()
-    manager?.stopping(10_000)
+    joined?.ready()
+    joined?.reloading()
+    joined?.ready()
+    joined?.stopping(10_000)
     await listener.hears('STOPPING=1')
-    manager?.leave()
+    joined?.leave()
     const states = listener.heard().filter((line) => /^(READY|RELOADING|STOPPING)/.test(line))
     expect(states).toEqual(['READY=1', 'RELOADING=1', 'READY=1', 'STOPPING=1'])
     expect(told(listener, 'MONOTONIC_USEC=')[0]).toMatch(/=\d+$/)
@@ -41,20 +41,20 @@ describe.skipIf(!HAS_PYTHON)('a service manager (needs Python)', () => {
   })
 
   test('that was away hears our state as soon as it is back', async () => {
-    const { manager } = await join({ WATCHDOG_USEC: '6000' })
-    manager?.ready()
+    const { joined } = await join({ WATCHDOG_USEC: '6000' })
+    joined?.ready()
     await using listener = await listenForNotices(NAME)
     await listener.hears('READY=1')
-    manager?.leave()
+    joined?.leave()
   })
 
   test('with a watchdog hears signs of life while the loop turns, and none after', async () => {
     await using listener = await listenForNotices(NAME)
-    const { manager } = await join({ WATCHDOG_USEC: '6000', WATCHDOG_PID: String(process.pid) })
-    manager?.ready()
+    const { joined } = await join({ WATCHDOG_USEC: '6000', WATCHDOG_PID: String(process.pid) })
+    joined?.ready()
     const beats = (): number => told(listener, 'WATCHDOG=1').length
     while (beats() < 5) await Bun.sleep(1)
-    manager?.leave()
+    joined?.leave()
     // What was sent before is on its way still.
     await Bun.sleep(20)
     const before = beats()
@@ -64,11 +64,11 @@ describe.skipIf(!HAS_PYTHON)('a service manager (needs Python)', () => {
 })
 
 test('where none asks, none is told; one of an unknown kind is warned of', async () => {
-  const { manager, failures } = await join({}, '')
-  expect(manager).toBeNull()
+  const { joined, failures } = await join({}, '')
+  expect(joined).toBeNull()
   expect(failures).toEqual([])
   const unknown = await join({}, 'vsock:2:1')
-  expect(unknown.manager).toBeNull()
+  expect(unknown.joined).toBeNull()
   expect(unknown.failures).toHaveLength(1)
   expect(unknown.failures[0]).toStartWith('NOTIFY_SOCKET=vsock:2:1: neither a path nor')
 })

@@ -74,7 +74,7 @@ describe.skipIf(!(await hasSystemd()))('under systemd (needs systemd, root, name
     }
   }
 
-  test('it is up when it listens, works within its bounds, and is replaced when it hangs', async () => {
+  test('it is up when it listens, works within its bounds, is replaced when it hangs', async () => {
     const port = await freePort()
     const { output, log } = await underSystemd({
       files: files(port),

@@ -1,4 +1,4 @@
-/** What a service manager hears: a listener on a datagram socket, which Bun cannot be, in Python. */
+/** What a service manager hears: a datagram socket, which Bun cannot listen on, in Python. */
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
