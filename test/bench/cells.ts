@@ -4,7 +4,7 @@ import { readCopy, writeCopy } from './copy.ts'
 import type { Driver, LoadKind } from './driver.ts'
 import { peakMemoryBytes, processorMicros, resetPeakMemory } from './processor.ts'
 import type { Row } from './report.ts'
-import type { Target, TargetName } from './targets.ts'
+import { POOL_SIZE, type Target, type TargetName } from './targets.ts'
 
 export interface Cell {
   readonly name: string
@@ -45,9 +45,13 @@ export function queryCells(options: CellOptions): Cell[] {
   ]
 }
 
-/** A connection for every statement, by each number of clients. */
+/**
+ * A connection for every statement, by each number of clients, but no more than a pool holds: the
+ * one thread of pgbench waits for a connection while it could set others free.
+ */
 export function connectCells(options: CellOptions): Cell[] {
-  return options.clients.map((count) => loadCell('connect', count, options))
+  const counts = new Set(options.clients.map((count) => Math.min(count, POOL_SIZE)))
+  return [...counts].map((count) => loadCell('connect', count, options))
 }
 
 /** Copies in both directions, plain and with TLS, with an eye on memory. */
