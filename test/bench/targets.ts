@@ -89,13 +89,19 @@ async function startPostern(
   const byFile = setting === PLAIN ? {} : { config: await posternFile(database, setting, folder) }
   // What a plugin costs is measured, not what writing a log line for every statement does.
   const env = { POSTERN_LOGGERS_DEFAULT_LEVEL: 'warn' }
-  const gateway = await built(() => startGateway({ ...byFlags, ...byFile, env }))
-  const { host, port, pid } = gateway
-  const stop = async (): Promise<void> => {
-    await gateway.stop()
-    rmSync(folder, { recursive: true, force: true })
+  const forget = (): void => rmSync(folder, { recursive: true })
+  try {
+    const gateway = await built(() => startGateway({ ...byFlags, ...byFile, env }))
+    const { host, port, pid } = gateway
+    const stop = async (): Promise<void> => {
+      await gateway.stop()
+      forget()
+    }
+    return { name, host, port, pids: [pid], stop }
+  } catch (error) {
+    forget()
+    throw error
   }
-  return { name, host, port, pids: [pid], stop }
 }
 
 /** A feature that this build does not have leaves the target out; anything else is an error. */
