@@ -159,6 +159,7 @@ describe('the alerts', () => {
 
   test('speak of metrics that are served, and of no others', async () => {
     await using gateway = await startGateway({ args: NOWHERE })
+    await gateway.logged('metrics on http')
     const page = await (await fetch(`http://127.0.0.1:${gateway.metricsPort}/metrics`)).text()
     const served = new Set([...page.matchAll(/^# TYPE (\w+)/gm)].map(([, name]) => name))
     const { groups } = file.parse(parse(readFileSync(alerts, 'utf8')))
