@@ -5,13 +5,22 @@
 import { appendFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { dirname, resolve } from 'node:path'
-import { cellsOf } from '../test/bench/cells.ts'
 import { compare, startTargets, stopTargets } from '../test/bench/comparison.ts'
 import { createTables, findDriver } from '../test/bench/driver.ts'
 import { measureMemory, PEAK_MEMORY_MB_MAX } from '../test/bench/memory.ts'
 import { type BenchOptions, HELP, readOptions } from '../test/bench/options.ts'
-import { GOALS, judge, judgementLine, median, type Row, tables } from '../test/bench/report.ts'
+import {
+  type Judgement,
+  judge,
+  judgementLine,
+  median,
+  peakOf,
+  type Row,
+  tables,
+} from '../test/bench/report.ts'
 import { measureStarts, START_MS_MAX } from '../test/bench/start.ts'
+import { SUITES, type Suite } from '../test/bench/suites.ts'
+import { PLAIN, type Setting, type Target, type TargetName } from '../test/bench/targets.ts'
 import { type PostgresServer, startPostgres } from '../test/kit/postgres.ts'
 
 const ROWS_FILE = resolve(import.meta.dir, '../dist/bench/rows.jsonl')
@@ -22,35 +31,98 @@ const say = (line: string): void => {
   process.stdout.write(`${line}\n`)
 }
 
-/** True where every target that could be judged was met. */
-async function runComparison(server: PostgresServer, options: BenchOptions): Promise<boolean> {
-  if (options.targets.includes('wasm') && !existsSync(options.plugin)) {
-    throw new Error(`--plugin: ${options.plugin} is not there: build it, or leave "wasm" out`)
+/** The targets that were asked for, of those that a part has. */
+function chosen(all: readonly TargetName[], { targets }: BenchOptions): readonly TargetName[] {
+  const found = all.filter((name) => targets === null || targets.includes(name))
+  if (found.length === 0) throw new Error(`--targets: this part has ${all.join(', ')}`)
+  return found
+}
+
+interface Started {
+  readonly server: PostgresServer
+  readonly targets: readonly Target[]
+  readonly keep: (row: Row) => void
+}
+
+/** Starts the targets with an empty file of rows, and stops them after the work. */
+async function withTargets<Outcome>(
+  server: PostgresServer,
+  options: BenchOptions & { readonly names: readonly TargetName[]; readonly setting: Setting },
+  work: (started: Started) => Promise<Outcome>,
+): Promise<Outcome> {
+  const { names, setting, plugin } = options
+  if (names.includes('wasm') && !existsSync(plugin)) {
+    throw new Error(`--plugin: ${plugin} is not there: build it, or leave "wasm" out`)
   }
-  const driver = findDriver()
   const processors = cpus()
-  say(`${processors.length} × ${processors[0]?.model}, load by ${driver.name}`)
+  say(`${processors.length} × ${processors[0]?.model}, load by ${findDriver().name}`)
   await createTables(server)
-  const targets = await startTargets(server, options, say)
-  const cells = cellsOf({ ...options, driver }).filter(({ name }) => name.includes(options.cells))
   mkdirSync(dirname(ROWS_FILE), { recursive: true })
   writeFileSync(ROWS_FILE, '')
   const keep = (row: Row): void => appendFileSync(ROWS_FILE, `${JSON.stringify(row)}\n`)
+  const targets = await startTargets(names, { database: server, plugin, setting }, say)
   try {
-    const rows = await compare({ server, targets, cells, rounds: options.rounds, say, keep })
-    const names = targets.map(({ name }) => name)
-    say(`\n${tables(rows, names)}\n\nraw rows: ${ROWS_FILE}`)
-    return judgeAll(rows)
+    return await work({ server, targets, keep })
   } finally {
     await stopTargets(targets)
   }
 }
 
-function judgeAll(rows: readonly Row[]): boolean {
-  const judgements = GOALS.map((goal) => judge(rows, goal)).filter((found) => found !== null)
-  for (const judgement of judgements) say(judgementLine(judgement))
-  if (judgements.length < GOALS.length) say(`${GOALS.length - judgements.length} goals not judged`)
-  return judgements.every(({ isMet }) => isMet)
+/** True where every target that could be judged was met. */
+async function runSuite(
+  server: PostgresServer,
+  suite: Suite,
+  options: BenchOptions,
+): Promise<boolean> {
+  const { setting, peer, goals, peakMegabytesMax } = suite
+  const names = chosen(suite.targets, options)
+  const driver = findDriver()
+  const all = suite.cells({ ...options, driver, tls: setting.tls })
+  const cells = all.filter(({ name }) => name.includes(options.cells))
+  return await withTargets(server, { ...options, names, setting }, async (started) => {
+    const rows = await compare({ ...started, cells, rounds: options.rounds, say })
+    const shown = started.targets.map(({ name }) => name)
+    say(`\n${tables(rows, shown, peer)}\n\nraw rows: ${ROWS_FILE}`)
+    const isMet = conclude(goals.map((goal) => judge(rows, goal)))
+    return (peakMegabytesMax === null || judgePeak(rows, peakMegabytesMax)) && isMet
+  })
+}
+
+function conclude(judgements: readonly (Judgement | null)[]): boolean {
+  const found = judgements.filter((judgement) => judgement !== null)
+  for (const judgement of found) say(judgementLine(judgement))
+  if (found.length < judgements.length) say(`${judgements.length - found.length} goals not judged`)
+  return found.every(({ isMet }) => isMet)
+}
+
+function judgePeak(rows: readonly Row[], megabytesMax: number): boolean {
+  const peak = peakOf(rows, 'postern')
+  if (peak === null) return true
+  const isMet = peak < megabytesMax
+  say(`${isMet ? 'met' : 'NOT MET'}: peak ${peak.toFixed(1)} MB (under ${megabytesMax})`)
+  return isMet
+}
+
+async function runLatency(server: PostgresServer, options: BenchOptions): Promise<boolean> {
+  const { judgeLatency, latencyTable, measureLatency } = await import('../test/bench/latency.ts')
+  const names = chosen(['direct', 'haproxy', 'postern'], options)
+  return await withTargets(server, { ...options, names, setting: PLAIN }, async (started) => {
+    const rows = await measureLatency({ ...options, ...started, driver: findDriver(), say })
+    say(`\n${latencyTable(rows, started.targets)}\n\nraw rows: ${ROWS_FILE}`)
+    return conclude([judgeLatency(rows)])
+  })
+}
+
+async function runIdle(options: BenchOptions): Promise<boolean> {
+  const { IDLE_BYTES_MAX, idleTable, isIdleMet, measureIdle } = await import(
+    '../test/bench/idle.ts'
+  )
+  const targets = chosen(['haproxy', 'postern'], options)
+  const rows = await measureIdle({ ...options, targets, say })
+  const isMet = isIdleMet(rows)
+  say(`\n${idleTable(rows)}\n`)
+  say(`${isMet ? 'met' : 'NOT MET'}: bytes of a session of postern, at most ${IDLE_BYTES_MAX}`)
+  return isMet
 }
 
 async function runStart(server: PostgresServer): Promise<boolean> {
@@ -97,11 +169,13 @@ async function main(): Promise<number> {
   }
   if (options.part === 'hooks') return (await runHooks(options)) ? 0 : 1
   if (options.part === 'grpc') return (await runGrpc(options)) ? 0 : 1
+  if (options.part === 'idle') return (await runIdle(options)) ? 0 : 1
   await using server = await startPostgres({ settings: { autovacuum: 'off' } })
   if (options.part === 'memory') return (await runMemory(server, options)) ? 0 : 1
   if (options.part === 'start') return (await runStart(server)) ? 0 : 1
-  const isMet = await runComparison(server, options)
-  return isMet ? 0 : 1
+  if (options.part === 'latency') return (await runLatency(server, options)) ? 0 : 1
+  const suite = SUITES[options.part === 'copy-gb' ? 'copy' : options.part]
+  return (await runSuite(server, suite, options)) ? 0 : 1
 }
 
 if (import.meta.main) {

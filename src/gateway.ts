@@ -6,6 +6,7 @@ import { type AdminHttp, startAdminHttp } from './admin/http.ts'
 import { reapProcesses } from './admin/process-notes.ts'
 import type { StatusReport } from './admin/report.ts'
 import { openRunFolder, type RunFolder } from './admin/run-folder.ts'
+import { joinServiceManager, type ServiceManager } from './admin/service-manager.ts'
 import { commit, version } from './base/build.ts'
 import { createLog, setLevel } from './base/log.ts'
 import { settlesIn } from './base/settles.ts'
@@ -41,6 +42,7 @@ export class Gateway {
   #scrapes: Scrapes | null = null
   #http: AdminHttp | null = null
   #control: ControlServer | null = null
+  #manager: ServiceManager | null = null
   #tickers: readonly (() => void)[] = []
   #state: State = 'starting'
   #stopping: Promise<void> | null = null
@@ -64,6 +66,11 @@ export class Gateway {
   /** Resolves when clients can connect; throws a GatewayError, with everything taken down. */
   async start(): Promise<void> {
     try {
+      this.#manager = await joinServiceManager({
+        env: this.#options.env,
+        report: () => this.status(),
+        failed: (sentence) => this.log.warn({}, sentence),
+      })
       // First of all what a killed gateway left is ended: its plugins may be in the way of ours.
       this.#folder(this.#options.env)
       await this.#build({ everyPlugin: false })
@@ -145,6 +152,7 @@ export class Gateway {
     this.#tickers = startTickers(generation)
     const upMs = Math.round(performance.now() - this.#startedAt)
     this.log.info({ version, commit, upMs }, 'ready')
+    this.#manager?.ready()
   }
 
   async #serveMetrics(metrics: LoadedConfig['config']['metrics'][string]): Promise<void> {
@@ -234,6 +242,7 @@ export class Gateway {
   async #stop(signal: string): Promise<void> {
     this.#state = 'draining'
     const generation = this.#generation
+    this.#manager?.stopping(generation?.config.drainTimeout ?? 0)
     if (generation !== null) {
       for (const stop of this.#tickers) stop()
       const probes = generation.services.flatMap(({ balancer }) =>
@@ -250,6 +259,7 @@ export class Gateway {
     await generation?.registry.stop()
     await this.#control?.stop()
     this.#runFolder?.close()
+    this.#manager?.leave()
     await new Promise<void>((resolve) => this.log.flush(() => resolve()))
   }
 

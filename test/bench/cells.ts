@@ -1,15 +1,19 @@
 /** The cells of the comparison: what is asked of every target, and how an answer is measured. */
 import type { PostgresServer } from '../kit/postgres.ts'
-import { readCopy } from './copy.ts'
+import { readCopy, writeCopy } from './copy.ts'
 import type { Driver, LoadKind } from './driver.ts'
-import { processorMicros } from './processor.ts'
+import { peakMemoryBytes, processorMicros, resetPeakMemory } from './processor.ts'
 import type { Row } from './report.ts'
-import type { Target } from './targets.ts'
+import { POOL_SIZE, type Target, type TargetName } from './targets.ts'
 
 export interface Cell {
   readonly name: string
   /** What is counted, also in the processor's cost of one. */
   readonly unit: 'query' | 'MB' | 'connection'
+  /** Targets that cannot do it. */
+  readonly skips?: readonly TargetName[]
+  /** The most memory that the target held meanwhile is of interest. */
+  readonly watchesMemory?: boolean
   measure(target: Target, server: PostgresServer): Promise<Work>
 }
 
@@ -24,25 +28,58 @@ export interface CellOptions {
   readonly seconds: number
   readonly clients: readonly number[]
   readonly copyMegabytes: number
+  readonly tls: boolean
 }
 
-/** All cells, in the order of the table. */
+/** What the comparison asks, in the order of its table. */
 export function cellsOf(options: CellOptions): Cell[] {
+  return [...queryCells(options), copyCell(options.copyMegabytes), loadCell('connect', 8, options)]
+}
+
+/** Statements as they are and prepared ones, by each number of clients. */
+export function queryCells(options: CellOptions): Cell[] {
   const { clients } = options
   return [
     ...clients.map((count) => loadCell('simple', count, options)),
     ...clients.map((count) => loadCell('prepared', count, options)),
-    copyCell(options.copyMegabytes),
-    loadCell('connect', 8, options),
   ]
 }
 
-function loadCell(kind: LoadKind, clients: number, { driver, seconds }: CellOptions): Cell {
+/**
+ * A connection for every statement, by each number of clients, but no more than a pool holds: the
+ * one thread of pgbench waits for a connection while it could set others free.
+ */
+export function connectCells(options: CellOptions): Cell[] {
+  const counts = new Set(options.clients.map((count) => Math.min(count, POOL_SIZE)))
+  return [...counts].map((count) => loadCell('connect', count, options))
+}
+
+/** Copies in both directions, plain and with TLS, with an eye on memory. */
+export function copyCells(megabytes: number): Cell[] {
+  return [false, true].flatMap((tls) =>
+    (['out', 'in'] as const).map((direction): Cell => {
+      const copy = direction === 'out' ? readCopy : writeCopy
+      return {
+        name: `${tls ? 'TLS' : 'plain'} ${direction}`,
+        unit: 'MB',
+        watchesMemory: true,
+        // It cannot speak of TLS in PostgreSQL's words.
+        ...(tls ? { skips: ['direct', 'haproxy'] as const } : {}),
+        async measure({ host, port }, { user, database }) {
+          const { bytes, seconds } = await copy({ host, port, tls, user, database, megabytes })
+          return { count: bytes / 1e6, perSecond: bytes / 1e6 / seconds }
+        },
+      }
+    }),
+  )
+}
+
+function loadCell(kind: LoadKind, clients: number, { driver, seconds, tls }: CellOptions): Cell {
   return {
     name: `${kind} ${clients}`,
     unit: kind === 'connect' ? 'connection' : 'query',
     async measure({ host, port }, { user, database }) {
-      const load = { host, port, user, database, kind, clients, seconds }
+      const load = { host, port, user, database, kind, clients, seconds, tls }
       const { transactions, perSecond } = await driver.run(load)
       return { count: transactions, perSecond }
     },
@@ -68,12 +105,16 @@ export async function measure(
   server: PostgresServer,
 ): Promise<Row> {
   const row = { round, cell: cell.name, unit: cell.unit, target: target.name }
+  const watched = cell.watchesMemory ? target.pids : []
+  for (const pid of watched) resetPeakMemory(pid)
   const before = processorMicros(target.pids)
   try {
     const { count, perSecond } = await cell.measure(target, server)
     const micros = processorMicros(target.pids) - before
     const microsEach = target.pids.length === 0 ? null : micros / count
-    return { ...row, count, perSecond, microsEach, error: null }
+    const peaks = watched.map((pid) => peakMemoryBytes(pid) / 1e6)
+    const memory = peaks.length === 0 ? {} : { peakMegabytes: Math.max(...peaks) }
+    return { ...row, count, perSecond, microsEach, error: null, ...memory }
   } catch (error) {
     const words = error instanceof Error ? error.message : String(error)
     return { ...row, count: 0, perSecond: 0, microsEach: null, error: words }

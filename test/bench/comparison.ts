@@ -1,22 +1,27 @@
 /** Runs the cells on all targets in interleaved rounds, and keeps every raw row. */
 import type { PostgresServer } from '../kit/postgres.ts'
 import { type Cell, measure } from './cells.ts'
-import type { BenchOptions } from './options.ts'
 import type { Row } from './report.ts'
-import { AbsentTarget, startTarget, type Target } from './targets.ts'
+import {
+  AbsentTarget,
+  startTarget,
+  type Target,
+  type TargetName,
+  type TargetOptions,
+} from './targets.ts'
 
 type Say = (line: string) => void
 
 /** Starts what is there, and says what is not; the caller stops the targets. */
 export async function startTargets(
-  server: PostgresServer,
-  { targets, plugin }: BenchOptions,
+  names: readonly TargetName[],
+  options: TargetOptions,
   say: Say,
 ): Promise<Target[]> {
   const started: Target[] = []
   try {
-    for (const name of targets) {
-      const target = await startUnlessAbsent(() => startTarget(name, server, plugin), say)
+    for (const name of names) {
+      const target = await startUnlessAbsent(() => startTarget(name, options), say)
       if (target !== null) started.push(target)
     }
     return started
@@ -60,6 +65,7 @@ export async function compare(comparison: Comparison): Promise<Row[]> {
   for (let round = 1; round <= rounds; round++) {
     for (const cell of cells) {
       for (const target of turned(targets, round)) {
+        if (cell.skips?.includes(target.name)) continue
         const row = await measure(round, cell, target, server)
         rows.push(row)
         keep(row)

@@ -8,6 +8,9 @@ import type { Load, LoadKind, LoadResult } from './driver.ts'
 
 const SQL = 'SELECT abalance FROM pgbench_accounts WHERE aid = '
 
+/** What is measured is its cost; who the other side is, is known. */
+const TLS = { rejectUnauthorized: false }
+
 const loadArgument = z.object({
   host: z.string(),
   port: z.number(),
@@ -17,6 +20,7 @@ const loadArgument = z.object({
   clients: z.number(),
   seconds: z.number(),
   rows: z.number(),
+  tls: z.boolean().optional(),
 })
 
 async function ask(client: Client, load: Load): Promise<void> {
@@ -30,7 +34,7 @@ async function ask(client: Client, load: Load): Promise<void> {
 
 async function open(load: Load): Promise<Client> {
   const { host, port, user, database } = load
-  const client = new Client({ host, port, user, database })
+  const client = new Client({ host, port, user, database, ssl: load.tls === true && TLS })
   await client.connect()
   return client
 }

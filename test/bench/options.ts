@@ -9,10 +9,16 @@ export const HELP = `npm run bench -- [options]
   -T, --seconds N      length of one measurement (3)
       --rounds N       rounds; every figure is the median over them (5)
       --clients LIST   numbers of clients (1,8,32)
-      --targets LIST   of ${TARGETS.join(',')} (all)
+      --targets LIST   of ${TARGETS.join(',')} (all that fit)
       --cells WORD     only cells whose name contains it, such as "copy" or "prepared 8"
-      --copy-mb N      size of the copied result (256)
+      --copy-mb N      size of a copy (256; with --copy-gb 1000)
       --plugin FILE    WASM plugin of the target "wasm" (dist/plugins/audit.wasm)
+      --tls            only: queries with TLS to clients, beside PgBouncer
+      --connect        only: connections to logged-in pools of 20, beside PgBouncer
+      --latency        only: percentiles at half of the maximum, beside HAProxy (pgbench)
+      --copy-gb        only: copies of 1 GB in and out, plain and TLS, with peak memory
+      --idle           only: memory of idle sessions, beside HAProxy
+      --sessions N     how many of these (10000)
       --start          only: time from start to listening
       --memory         only: peak memory beside a slow reader (17 minutes)
       --memory-mb N    size of that reader's result (1000), read at 1 MB/s
@@ -21,16 +27,36 @@ export const HELP = `npm run bench -- [options]
       --json           with --hooks or --grpc: one object a figure
 `
 
+/** Parts that are asked for by a flag, the first one that is set. */
+const PARTS = [
+  'help',
+  'hooks',
+  'grpc',
+  'memory',
+  'start',
+  'tls',
+  'connect',
+  'latency',
+  'copy-gb',
+  'idle',
+] as const
+
+export type Part = 'comparison' | (typeof PARTS)[number]
+
+const COPY_MEGABYTES = { 'copy-gb': '1000', others: '256' } as const
+
 export interface BenchOptions {
-  readonly part: 'comparison' | 'start' | 'memory' | 'hooks' | 'grpc' | 'help'
+  readonly part: Part
   readonly seconds: number
   readonly rounds: number
   readonly clients: readonly number[]
-  readonly targets: readonly TargetName[]
+  /** Null: all that the part has. */
+  readonly targets: readonly TargetName[] | null
   readonly cells: string
   readonly copyMegabytes: number
   readonly plugin: string
   readonly memoryMegabytes: number
+  readonly sessions: number
   readonly json: boolean
 }
 
@@ -45,47 +71,40 @@ export function readOptions(argv: readonly string[]): BenchOptions {
       seconds: { ...text, default: '3', short: 'T' },
       rounds: { ...text, default: '5' },
       clients: { ...text, default: '1,8,32' },
-      targets: { ...text, default: TARGETS.join(',') },
+      targets: text,
       cells: { ...text, default: '' },
-      'copy-mb': { ...text, default: '256' },
+      'copy-mb': text,
       plugin: { ...text, default: PLUGIN },
       start: flag,
       memory: flag,
       'memory-mb': { ...text, default: '1000' },
       hooks: flag,
       grpc: flag,
+      tls: flag,
+      connect: flag,
+      latency: flag,
+      'copy-gb': flag,
+      idle: flag,
+      sessions: { ...text, default: '10000' },
       json: flag,
       help: { ...flag, short: 'h' },
     },
   })
+  const part = PARTS.find((each) => values[each]) ?? 'comparison'
+  const copyMegabytes = COPY_MEGABYTES[part === 'copy-gb' ? part : 'others']
   return {
-    part: partOf(values),
+    part,
     seconds: positive('--seconds', values.seconds),
     rounds: positive('--rounds', values.rounds),
     clients: values.clients.split(',').map((count) => positive('--clients', count)),
-    targets: values.targets.split(',').map(targetNamed),
+    targets: values.targets?.split(',').map(targetNamed) ?? null,
     cells: values.cells,
-    copyMegabytes: positive('--copy-mb', values['copy-mb']),
+    copyMegabytes: positive('--copy-mb', values['copy-mb'] ?? copyMegabytes),
     plugin: resolve(values.plugin),
     memoryMegabytes: positive('--memory-mb', values['memory-mb']),
+    sessions: positive('--sessions', values.sessions),
     json: values.json,
   }
-}
-
-interface Parts {
-  readonly help: boolean
-  readonly memory: boolean
-  readonly start: boolean
-  readonly hooks: boolean
-  readonly grpc: boolean
-}
-
-function partOf({ help, memory, start, hooks, grpc }: Parts): BenchOptions['part'] {
-  if (help) return 'help'
-  if (hooks) return 'hooks'
-  if (grpc) return 'grpc'
-  if (memory) return 'memory'
-  return start ? 'start' : 'comparison'
 }
 
 function positive(name: string, value: string): number {

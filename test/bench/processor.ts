@@ -1,5 +1,5 @@
 /** What a process has cost the processors so far, to the nanosecond, as Linux counts it. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 
 /** Microseconds on a processor, of all threads of these processes. */
 export function processorMicros(pids: readonly number[]): number {
@@ -26,4 +26,16 @@ export function peakMemoryBytes(pid: number): number {
   const peak = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
   if (peak === undefined) throw new Error(`/proc/${pid}/status has no VmHWM`)
   return Number(peak) * 1024
+}
+
+/** Lets the peak begin anew, at what the process holds now. */
+export function resetPeakMemory(pid: number): void {
+  writeFileSync(`/proc/${pid}/clear_refs`, '5')
+}
+
+/** What the process holds now, in bytes. */
+export function memoryBytes(pid: number): number {
+  const now = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+  if (now === undefined) throw new Error(`/proc/${pid}/status has no VmRSS`)
+  return Number(now) * 1024
 }

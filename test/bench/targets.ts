@@ -1,16 +1,21 @@
 /** What is measured: the database itself, the proxies people know, and the gateway. */
-import { chmodSync, chownSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { makeIdentity } from '../../src/plugins/grpc/cert.ts'
 import { freePort } from '../kit/free-port.ts'
 import { gatewayBinary, startGateway } from '../kit/gateway.ts'
-import type { PostgresServer } from '../kit/postgres.ts'
 import { type Account, postgresPrograms } from '../kit/postgres-binaries.ts'
 import { startWatchdog } from '../kit/watchdog.ts'
+import type { WireAddress } from '../kit/wire.ts'
 import { findProgram } from './programs.ts'
 
 const LISTEN_TIMEOUT_MS = 10_000
+/** Server connections of the pools that log in by themselves. */
+export const POOL_SIZE = 20
+/** What the gateway says of keys whose feature is not there. */
+const NOT_BUILT = 'is not built yet'
 
 export const TARGETS = ['direct', 'haproxy', 'pgbouncer', 'postern', 'wasm'] as const
 export type TargetName = (typeof TARGETS)[number]
@@ -27,28 +32,50 @@ export interface Target {
 /** A target that cannot be measured here, and why. */
 export class AbsentTarget extends Error {}
 
-export async function startTarget(
-  name: TargetName,
-  server: PostgresServer,
-  plugin: string,
-): Promise<Target> {
+/** How the targets are set up, beside standing before the database. */
+export interface Setting {
+  /** Clients may ask for TLS; whoever has none fails in the cells that do. */
+  readonly tls: boolean
+  /** Server connections are logged in before, and cleaned with DISCARD ALL between clients. */
+  readonly pooled: boolean
+  readonly sessionsMax: number
+}
+
+export const PLAIN: Setting = { tls: false, pooled: false, sessionsMax: 4_000 }
+
+/** The database: where it is, and who a pool logs in as. */
+export interface Database extends WireAddress {
+  readonly user: string
+  readonly database: string
+  readonly password: string
+}
+
+export interface TargetOptions {
+  readonly database: Database
+  /** The WASM plugin of the target "wasm". */
+  readonly plugin: string
+  readonly setting: Setting
+}
+
+export async function startTarget(name: TargetName, options: TargetOptions): Promise<Target> {
+  const { database, plugin } = options
   switch (name) {
     case 'direct':
-      return { name, host: server.host, port: server.port, pids: [], stop: async () => {} }
+      return { name, host: database.host, port: database.port, pids: [], stop: async () => {} }
     case 'haproxy':
-      return await startHaproxy(server)
+      return await startHaproxy(options)
     case 'pgbouncer':
-      return await startPgbouncer(server)
+      return await startPgbouncer(options)
     case 'postern':
-      return await startPostern(name, server, [])
+      return await startPostern(name, options, [])
     case 'wasm':
-      return await startPostern(name, server, ['--plugin', plugin, '--dev'])
+      return await startPostern(name, options, ['--plugin', plugin, '--dev'])
   }
 }
 
 async function startPostern(
   name: 'postern' | 'wasm',
-  server: PostgresServer,
+  { database, setting }: TargetOptions,
   flags: readonly string[],
 ): Promise<Target> {
   try {
@@ -56,25 +83,77 @@ async function startPostern(
   } catch (error) {
     throw new AbsentTarget(error instanceof Error ? error.message : String(error))
   }
-  const gateway = await startGateway({
-    args: ['--upstream', `${server.host}:${server.port}`, ...flags],
-    // What a plugin costs is measured, not what writing a log line for every statement does.
-    env: { POSTERN_LOGGERS_DEFAULT_LEVEL: 'warn' },
-  })
-  const { host, port, pid } = gateway
-  const stop = async (): Promise<void> => {
-    await gateway.stop()
+  const folder = mkdtempSync(join(tmpdir(), 'postern-bench-'))
+  const upstream = ['--upstream', `${database.host}:${database.port}`]
+  const byFlags = setting === PLAIN ? { args: [...upstream, ...flags] } : {}
+  const byFile = setting === PLAIN ? {} : { config: await posternFile(database, setting, folder) }
+  // What a plugin costs is measured, not what writing a log line for every statement does.
+  const env = { POSTERN_LOGGERS_DEFAULT_LEVEL: 'warn' }
+  const forget = (): void => rmSync(folder, { recursive: true })
+  try {
+    const gateway = await built(() => startGateway({ ...byFlags, ...byFile, env }))
+    const { host, port, pid } = gateway
+    const stop = async (): Promise<void> => {
+      await gateway.stop()
+      forget()
+    }
+    return { name, host, port, pids: [pid], stop }
+  } catch (error) {
+    forget()
+    throw error
   }
-  return { name, host, port, pids: [pid], stop }
 }
 
-async function startHaproxy(server: PostgresServer): Promise<Target> {
+/** A feature that this build does not have leaves the target out; anything else is an error. */
+async function built<Started>(start: () => Promise<Started>): Promise<Started> {
+  try {
+    return await start()
+  } catch (error) {
+    const words = error instanceof Error ? error.message : String(error)
+    const line = words.split('\n').find((each) => each.includes(NOT_BUILT))
+    throw line === undefined ? error : new AbsentTarget(`postern: ${line.trim()}`)
+  }
+}
+
+async function posternFile(database: Database, setting: Setting, folder: string) {
+  const { host, port, user, password } = database
+  const startupParams = { user, password, database: database.database }
+  const server = {
+    sessionsMax: setting.sessionsMax,
+    ...(setting.pooled ? { auth: 'trust' } : {}),
+    ...(setting.tls ? { enableTLS: true, ...(await writeIdentity(folder)) } : {}),
+  }
+  const address = `${host}:${port}`
+  return {
+    clients: {
+      default: { writes: { address, ...(setting.pooled ? { startupParams } : {}) } },
+    },
+    ...(setting.pooled ? { pools: { default: { writes: { size: POOL_SIZE } } } } : {}),
+    servers: { default: server },
+  }
+}
+
+interface IdentityFiles {
+  readonly certFile: string
+  readonly keyFile: string
+}
+
+/** P-256, for every target alike. */
+async function writeIdentity(folder: string): Promise<IdentityFiles> {
+  const { certificate, key } = await makeIdentity()
+  const files = { certFile: join(folder, 'server.crt'), keyFile: join(folder, 'server.key') }
+  writeFileSync(files.certFile, certificate)
+  writeFileSync(files.keyFile, key, { mode: 0o600 })
+  return files
+}
+
+async function startHaproxy({ database, setting }: TargetOptions): Promise<Target> {
   const program = installed('haproxy')
   const port = await freePort()
   const config = `
 global
   nbthread 1
-  maxconn 4000
+  maxconn ${setting.sessionsMax}
 defaults
   mode tcp
   timeout connect 5s
@@ -84,7 +163,7 @@ frontend clients
   bind 127.0.0.1:${port}
   default_backend servers
 backend servers
-  server postgres 127.0.0.1:${server.port}
+  server postgres 127.0.0.1:${database.port}
 `
   const folder = mkdtempSync(join(tmpdir(), 'postern-haproxy-'))
   const file = join(folder, 'haproxy.cfg')
@@ -92,7 +171,7 @@ backend servers
   return await startProxy({ name: 'haproxy', argv: [program, '-db', '-f', file], port, folder })
 }
 
-async function startPgbouncer(server: PostgresServer): Promise<Target> {
+async function startPgbouncer({ database, setting }: TargetOptions): Promise<Target> {
   const program = installed('pgbouncer')
   const port = await freePort()
   // PgBouncer refuses to run as root, just as PostgreSQL does.
@@ -100,9 +179,18 @@ async function startPgbouncer(server: PostgresServer): Promise<Target> {
   const folder = mkdtempSync(join(tmpdir(), 'postern-pgbouncer-'))
   const users = join(folder, 'users.txt')
   const file = join(folder, 'pgbouncer.ini')
+  const identity = setting.tls ? await writeIdentity(folder) : null
+  // Clients may ask for it or not, as they may of the gateway.
+  const tls =
+    identity === null
+      ? ''
+      : `client_tls_sslmode = allow
+client_tls_cert_file = ${identity.certFile}
+client_tls_key_file = ${identity.keyFile}
+`
   const config = `
 [databases]
-* = host=127.0.0.1 port=${server.port}
+* = host=127.0.0.1 port=${database.port}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = ${port}
@@ -110,15 +198,16 @@ unix_socket_dir =
 auth_type = trust
 auth_file = ${users}
 pool_mode = session
-default_pool_size = 100
+default_pool_size = ${setting.pooled ? POOL_SIZE : 100}
+server_reset_query = DISCARD ALL
 max_client_conn = 500
 log_connections = 0
 log_disconnections = 0
 log_stats = 0
-`
-  writeFileSync(users, `"${server.user}" ""\n`)
+${tls}`
+  writeFileSync(users, `"${database.user}" ""\n`)
   writeFileSync(file, config)
-  if (account !== null) give(account, [folder, users, file])
+  if (account !== null) give(account, [folder, users, file, ...Object.values(identity ?? {})])
   const argv = [program, file]
   return await startProxy({ name: 'pgbouncer', argv, port, folder, account })
 }

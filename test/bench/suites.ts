@@ -1,0 +1,88 @@
+/** The comparisons that can be asked for: which targets, set up how, doing what, within what. */
+import {
+  type Cell,
+  type CellOptions,
+  cellsOf,
+  connectCells,
+  copyCells,
+  queryCells,
+} from './cells.ts'
+import { GOALS, type Goal } from './report.ts'
+import { PLAIN, type Setting, type TargetName } from './targets.ts'
+
+export interface Suite {
+  readonly targets: readonly TargetName[]
+  /** Whom the others are put beside. */
+  readonly peer: TargetName
+  readonly setting: Setting
+  readonly goals: readonly Goal[]
+  /** What the gateway may hold at most, in MB; null: not watched. */
+  readonly peakMegabytesMax: number | null
+  cells(options: CellOptions): Cell[]
+}
+
+const TLS_GOAL: Goal = {
+  title: 'processor a query with TLS to clients, postern / pgbouncer',
+  pair: ['postern', 'pgbouncer'],
+  figure: 'microsEach',
+  bound: 'atMost',
+  mean: 1,
+  worst: null,
+}
+
+const CONNECT_GOAL: Goal = {
+  title: 'connections a second to a logged-in pool, postern / pgbouncer',
+  pair: ['postern', 'pgbouncer'],
+  figure: 'perSecond',
+  bound: 'atLeast',
+  mean: 0.95,
+  worst: null,
+}
+
+const COPY_GOAL: Goal = {
+  title: 'speed of plain copies, postern / haproxy',
+  pair: ['postern', 'haproxy'],
+  figure: 'perSecond',
+  bound: 'atLeast',
+  mean: 0.95,
+  worst: 0.95,
+}
+
+/** By the name of the part of `npm run bench`. */
+export const SUITES = {
+  comparison: {
+    targets: ['direct', 'haproxy', 'pgbouncer', 'postern', 'wasm'],
+    peer: 'haproxy',
+    setting: PLAIN,
+    goals: GOALS,
+    peakMegabytesMax: null,
+    cells: cellsOf,
+  },
+  // HAProxy does not know how PostgreSQL's clients ask for TLS, and the database is not a proxy.
+  tls: {
+    targets: ['pgbouncer', 'postern'],
+    peer: 'pgbouncer',
+    setting: { ...PLAIN, tls: true },
+    goals: [TLS_GOAL],
+    peakMegabytesMax: null,
+    cells: queryCells,
+  },
+  connect: {
+    targets: ['direct', 'pgbouncer', 'postern'],
+    peer: 'pgbouncer',
+    setting: { ...PLAIN, pooled: true },
+    goals: [CONNECT_GOAL],
+    peakMegabytesMax: null,
+    cells: connectCells,
+  },
+  copy: {
+    targets: ['direct', 'haproxy', 'pgbouncer', 'postern'],
+    peer: 'haproxy',
+    setting: { ...PLAIN, tls: true },
+    goals: [COPY_GOAL],
+    peakMegabytesMax: 100,
+    cells: ({ copyMegabytes }) => copyCells(copyMegabytes),
+  },
+} satisfies Readonly<Record<string, Suite>>
+
+export type SuiteName = keyof typeof SUITES
