@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { identityOf } from '../../src/admin/process-identity.ts'
 import { noteProcess, reapProcesses } from '../../src/admin/process-notes.ts'
+import { until } from '../kit/traffic.ts'
 
 let folder = ''
 const children: ChildProcess[] = []
@@ -58,7 +59,7 @@ test('its children in its group end with it', async () => {
   })
   noteProcess(folder, pid, mustNotFail)
   expect(reapProcesses(folder).ended).toEqual([pid])
-  expect(identityOf(child)).toBeNull()
+  await until('it has ended too', () => identityOf(child) === null)
 })
 
 test.each([
