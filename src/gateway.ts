@@ -1,57 +1,98 @@
-/** The gateway's life: start, drain and stop. It holds the current generation. */
+/** The gateway's life: start, reload, drain and stop. */
 import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
 import { type ControlServer, startControl } from './admin/control.ts'
-import { type AdminHttp, startAdminHttp } from './admin/http.ts'
+import { MetricsHttp } from './admin/metrics-http.ts'
 import { reapProcesses } from './admin/process-notes.ts'
-import type { StatusReport } from './admin/report.ts'
+import type { ReloadReport, StatusReport } from './admin/report.ts'
 import { openRunFolder, type RunFolder } from './admin/run-folder.ts'
 import { joinServiceManager, type ServiceManager } from './admin/service-manager.ts'
 import { commit, version } from './base/build.ts'
+import { GatewayError, sentenceOf } from './base/errors.ts'
 import { createLog, setLevel } from './base/log.ts'
 import { settlesIn } from './base/settles.ts'
 import type { LoadedConfig } from './config/load.ts'
-import { buildGeneration, type Generation } from './generation.ts'
+import type { LoggerConfig } from './config/schema.ts'
+import type { Generation } from './generation.ts'
+import { Generations } from './generations.ts'
 import { startTicker } from './hooks/ticker.ts'
-import { declareFamilies } from './metrics/families.ts'
+import { Lasting } from './lasting.ts'
 import { createMeter, type Meter } from './metrics/meter.ts'
 import { createMergedPage } from './metrics/page.ts'
-import type { PluginCounts } from './metrics/plugin-families.ts'
 import { type Scrapes, startScrapes } from './metrics/scrape.ts'
-import { PLUGIN_STATES, type Plugin } from './plugins/plugin.ts'
 import type { PluginRegistry } from './plugins/registry.ts'
+import { declareReadings, type ReloadCounts, scrapeTargets, statusOf } from './readings.ts'
 
 export interface GatewayOptions {
   readonly loaded: LoadedConfig
+  /** Loads the configuration again, from where it came; throws as the first time. */
+  readonly load: () => LoadedConfig
   /** A missing checksum is permitted, a wrong one only warned of. */
   readonly dev: boolean
   readonly env: Readonly<Record<string, string | undefined>>
 }
 
-/** How long a stop waits for plugins to be told: once of the signal, once of the end. */
+/** How long a stop waits for plugins to be told, and for a reload that is under way. */
 const TOLD_WITHIN_MS = 5000
+/** How long a stop that is forced waits for what it ends. */
+const FORCED_WITHIN_MS = 500
 
 type State = 'starting' | 'ready' | 'draining'
 
 export class Gateway {
   readonly log: Logger
   readonly #options: GatewayOptions
+  /** What the log was opened with, of which only the level can change. */
+  readonly #logger: LoggerConfig
   readonly #meter: Meter
+  readonly #lasting: Lasting
+  readonly #generations: Generations
+  readonly #metricsHttp: MetricsHttp
+  readonly #reloads: ReloadCounts = { done: 0, refused: 0, lastError: '' }
   #runFolder: RunFolder | null = null
-  #generation: Generation | null = null
+  /** The plugins whose pages are fetched. */
+  #scraped: { readonly registry: PluginRegistry; readonly loaded: LoadedConfig } | null = null
   #scrapes: Scrapes | null = null
-  #http: AdminHttp | null = null
   #control: ControlServer | null = null
   #manager: ServiceManager | null = null
   #tickers: readonly (() => void)[] = []
   #state: State = 'starting'
   #stopping: Promise<void> | null = null
+  readonly #forced = Promise.withResolvers<void>()
+  #reloading: Promise<ReloadReport> | null = null
+  #nextReload: Promise<ReloadReport> | null = null
   readonly #startedAt = performance.now()
 
   constructor(options: GatewayOptions) {
     this.#options = options
-    this.log = createLog({ group: 'default', ...options.loaded.config.loggers.default })
+    this.#logger = options.loaded.config.loggers.default
+    this.log = createLog({ group: 'default', ...this.#logger })
     this.#meter = createMeter({ log: this.log })
+    this.#lasting = new Lasting(this.log)
+    this.#generations = new Generations(this.#surroundings(), this.#lasting)
+    this.#metricsHttp = new MetricsHttp({
+      page: createMergedPage({
+        meter: this.#meter,
+        pages: () => this.#scrapes?.pages() ?? [],
+        log: this.log,
+      }),
+      ready: () => (this.#state === 'ready' ? [] : [`the gateway is ${this.#state}`]),
+      log: this.log,
+    })
+  }
+
+  #surroundings() {
+    const { dev, env } = this.#options
+    return {
+      log: this.log,
+      meter: this.#meter,
+      dev,
+      runFolder: () => this.#folder(env).path,
+      noteProcess: (pid: number) => {
+        const failed = (sentence: string): void => this.log.warn({ pid }, sentence)
+        return this.#folder(env).note(pid, failed)
+      },
+    }
   }
 
   /** Loads everything and starts the plugins, then takes it down: nothing listens or is dialled. */
@@ -73,39 +114,36 @@ export class Gateway {
       })
       // First of all what a killed gateway left is ended: its plugins may be in the way of ours.
       this.#folder(this.#options.env)
-      await this.#build({ everyPlugin: false })
-      await this.#serve()
+      await this.#serve(await this.#build({ everyPlugin: false }))
     } catch (thrown) {
       await this.stop()
       throw thrown
     }
   }
 
-  async #build({ everyPlugin }: { readonly everyPlugin: boolean }): Promise<void> {
-    const { loaded, dev, env } = this.#options
+  async #build({ everyPlugin }: { readonly everyPlugin: boolean }): Promise<Generation> {
+    const { loaded } = this.#options
     for (const notice of loaded.notices) this.log.warn(notice)
-    const surroundings = {
-      log: this.log,
-      meter: this.#meter,
-      dev,
-      runFolder: () => this.#folder(env).path,
-      noteProcess: (pid: number) => {
-        const failed = (sentence: string): void => this.log.warn({ pid }, sentence)
-        return this.#folder(env).note(pid, failed)
-      },
-    }
-    const bound = everyPlugin ? {} : { bound: (all: PluginRegistry) => this.#look(all) }
-    this.#generation = await buildGeneration(loaded, { surroundings, everyPlugin, ...bound })
-    this.#relog(this.#generation.config.loggers.default)
+    const bound = everyPlugin
+      ? {}
+      : {
+          bound: (registry: PluginRegistry) => {
+            this.#scrape(registry, loaded)
+            registry.watch()
+          },
+        }
+    const generation = await this.#generations.first(loaded, { everyPlugin, ...bound })
+    this.#relog(generation.config.loggers.default)
+    return generation
   }
 
-  /** The log was opened before plugins could change what is set for it: the level can follow. */
-  #relog(settled: LoadedConfig['config']['loggers'][string]): void {
-    const { level, ...others } = this.#options.loaded.config.loggers.default
-    if (settled.level !== level) setLevel(this.log, settled.level)
+  /** The log is open for good, so that only its level can follow what is set for it. */
+  #relog(settled: LoggerConfig): void {
+    const { level: _opened, ...others } = this.#logger
+    setLevel(this.log, settled.level)
     if (isDeepStrictEqual({ ...others, level: settled.level }, settled)) return
-    const problem = 'plugins changed keys of loggers.default other than its level: without effect'
-    this.log.warn(`${problem}, for the log is open already`)
+    const problem = 'keys of loggers.default other than its level have changed: without effect'
+    this.log.warn(`${problem} until the next start, for the log is open already`)
   }
 
   #folder(env: GatewayOptions['env']): RunFolder {
@@ -113,30 +151,32 @@ export class Gateway {
     return this.#runFolder
   }
 
-  /** Looks after plugins whose hooks are bound: at their metrics and at their health. */
-  #look(registry: PluginRegistry): void {
-    const { plugins } = this.#options.loaded
-    if (plugins.enableMetricsMerger) {
-      this.#scrapes = startScrapes({
-        periodMs: plugins.metricsMergerPeriod,
-        targets: () => scrapeTargets(registry),
-        meter: this.#meter,
-        log: this.log,
-      })
-    }
-    registry.watch()
+  /** Fetches the pages of these plugins from now on, if that is asked for. */
+  #scrape(registry: PluginRegistry, loaded: LoadedConfig): void {
+    const { enableMetricsMerger, metricsMergerPeriod } = loaded.plugins
+    this.#scraped = enableMetricsMerger ? { registry, loaded } : null
+    if (!enableMetricsMerger || this.#scrapes !== null) return
+    const periodMs = (): number =>
+      this.#scraped?.loaded.plugins.metricsMergerPeriod ?? metricsMergerPeriod
+    this.#scrapes = startScrapes({
+      get periodMs() {
+        return periodMs()
+      },
+      targets: () => (this.#scraped === null ? [] : scrapeTargets(this.#scraped.registry)),
+      meter: this.#meter,
+      log: this.log,
+    })
   }
 
-  async #serve(): Promise<void> {
-    const generation = this.#generation!
+  async #serve(generation: Generation): Promise<void> {
     const { config, services, desk } = generation
-    this.#declareFamilies(generation)
+    declareReadings(this.#meter, this.#sources)
     // Every server boots: plugins are told as often as there are servers.
     for (const _ of services) await desk.tell('onBooting', { status: '1' })
-    for (const { listener, balancer } of services) {
+    for (const { listener, blocks } of services) {
       await listener.prepare()
       listener.start()
-      for (const upstream of balancer.upstreams) upstream.watch()
+      blocks.watch()
       this.log.info(
         { server: listener.group, protocol: listener.protocol },
         `listening on ${listener.address}`,
@@ -144,9 +184,11 @@ export class Gateway {
     }
     this.#control = await startControl(this.#folder(this.#options.env), {
       status: () => this.status(),
-      plugins: () => generation.registry.statuses(),
+      plugins: () => this.#generations.current?.registry.statuses() ?? [],
+      reload: () => this.reload(),
     })
-    await this.#serveMetrics(config.metrics.default)
+    const metrics = await this.#metricsHttp.prepare(config.metrics.default)
+    await metrics.commit()
     this.#state = 'ready'
     for (const _ of services) await desk.tell('onBooted', { status: '0' })
     this.#tickers = startTickers(generation)
@@ -155,82 +197,106 @@ export class Gateway {
     this.#manager?.ready()
   }
 
-  async #serveMetrics(metrics: LoadedConfig['config']['metrics'][string]): Promise<void> {
-    if (!metrics.enabled) return
-    this.#http = await startAdminHttp({
-      address: metrics.address,
-      path: metrics.path,
-      page: createMergedPage({
-        meter: this.#meter,
-        pages: () => this.#scrapes?.pages() ?? [],
-        log: this.log,
-      }),
-      healthy: () => [],
-      ready: () => (this.#state === 'ready' ? [] : [`the gateway is ${this.#state}`]),
-      log: this.log,
-    })
-    this.log.info({}, `metrics on http://${this.#http.address}${metrics.path}`)
+  get #sources() {
+    return { generations: this.#generations, lasting: this.#lasting, reloads: this.#reloads }
   }
 
   status(): StatusReport {
-    const generation = this.#generation
-    const services = generation?.services ?? []
-    const sum = (read: (account: (typeof services)[number]['account']) => number): number =>
-      services.reduce((total, { account }) => total + read(account), 0)
-    const states = generation?.registry.statuses().map(({ state }) => state) ?? []
-    return {
-      version,
-      pid: process.pid,
-      uptimeSeconds: (performance.now() - this.#startedAt) / 1000,
+    return statusOf(this.#sources, {
       state: this.#state,
-      generation: 1,
-      listeners: services.map(({ group, listener }) => ({
-        group,
-        address: listener.address,
-        protocol: listener.protocol,
-        sessions: listener.sessions,
-        sessionsMax: listener.sessionsMax,
-      })),
-      upstreams: services.flatMap(({ balancer }) =>
-        balancer.upstreams.map(({ group, block, address, reachable, lastError }) => ({
-          group,
-          block,
-          address,
-          reachable,
-          lastError,
-        })),
-      ),
-      sessions: {
-        open: sum((account) => account.sessionsOpen),
-        total: sum((account) => account.sessionsTotal),
-        refused: sum((account) => account.sessionsRefused),
-      },
-      bytes: {
-        fromClients: sum((account) => account.bytesFromClient),
-        toServers: sum((account) => account.bytesToServer),
-        fromServers: sum((account) => account.bytesFromServer),
-        toClients: sum((account) => account.bytesToClient),
-      },
-      plugins: {
-        total: states.length,
-        ready: states.filter((state) => state === 'ready').length,
-      },
-      metricsAddress: this.#http?.address ?? '',
+      uptimeSeconds: (performance.now() - this.#startedAt) / 1000,
+      metricsAddress: this.#metricsHttp.address,
+    })
+  }
+
+  /** The files that the current configuration was read from. */
+  get files(): readonly string[] {
+    return (this.#generations.current?.loaded ?? this.#options.loaded).sources
+  }
+
+  /** Tells plugins of the signal, and reloads. */
+  hangUp(signal: string): Promise<ReloadReport> {
+    const desk = this.#generations.current?.desk
+    desk?.track(desk.tell('onSignal', { signal }))
+    return this.reload()
+  }
+
+  /**
+   * Takes the configuration into use as it is now. Never rejects: where anything fails, nothing has
+   * changed, and the report says why. What is asked while one is under way is one more, together.
+   */
+  reload(): Promise<ReloadReport> {
+    const begin = (): Promise<ReloadReport> => {
+      this.#nextReload = null
+      this.#reloading = this.#reload()
+      return this.#reloading
+    }
+    this.#nextReload ??= (this.#reloading ?? Promise.resolve()).then(begin)
+    return this.#nextReload
+  }
+
+  async #reload(): Promise<ReloadReport> {
+    const startedAt = performance.now()
+    this.#manager?.reloading()
+    const report = (
+      parts: Pick<ReloadReport, 'outcome' | 'changes' | 'problems'>,
+    ): ReloadReport => ({
+      ...parts,
+      generation: this.#generations.current?.number ?? 0,
+      tookMs: Math.round(performance.now() - startedAt),
+    })
+    try {
+      const changes = await this.#replace()
+      this.#reloads.done += 1
+      this.#reloads.lastError = ''
+      const done = report({ outcome: 'done', changes, problems: [] })
+      const { generation, tookMs } = done
+      this.log.info({ generation, tookMs, changes }, 'the configuration was reloaded')
+      return done
+    } catch (thrown) {
+      const sentence = sentenceOf(thrown)
+      this.#reloads.refused += 1
+      this.#reloads.lastError = sentence
+      // A sentence of ours says it all; behind anything else is a fault of ours.
+      const facts = thrown instanceof GatewayError ? {} : { err: thrown }
+      this.log.error(facts, `the configuration was not reloaded, nothing has changed: ${sentence}`)
+      return report({ outcome: 'refused', changes: [], problems: sentence.split('\n') })
+    } finally {
+      if (this.#state === 'ready') this.#manager?.ready()
     }
   }
 
-  #declareFamilies(generation: Generation): void {
-    const { services, registry, tally } = generation
-    declareFamilies(this.#meter, {
-      listeners: () => services,
-      upstreams: () => services.flatMap(({ balancer }) => balancer.upstreams),
-      pools: () => services.flatMap(({ pools }) => [...pools.values()]),
-      plugins: () => registry.plugins.map(countsOf),
-      stepFailures: () => tally.failures(),
-      observersDropped: () => tally.drops(),
-      denied: () => tally.denials(),
-      states: PLUGIN_STATES,
-    })
+  /** Builds another generation and has it take over; throws where nothing has changed. */
+  async #replace(): Promise<readonly string[]> {
+    this.#refuseLate()
+    const loaded = this.#options.load()
+    for (const notice of loaded.notices) this.log.warn(notice)
+    const next = await this.#generations.prepare(loaded)
+    try {
+      const metrics = await this.#metricsHttp.prepare(next.config.metrics.default)
+      try {
+        this.#refuseLate()
+      } catch (thrown) {
+        await metrics.abandon()
+        throw thrown
+      }
+      // From here on nothing fails, and nothing waits until the reference is exchanged.
+      const changes = this.#generations.takeOver(next)
+      this.#relog(next.config.loggers.default)
+      this.#scrape(next.registry, loaded)
+      for (const stop of this.#tickers) stop()
+      this.#tickers = startTickers(next)
+      await metrics.commit()
+      return changes
+    } catch (thrown) {
+      if (this.#generations.current !== next) await this.#generations.drop(next)
+      throw thrown
+    }
+  }
+
+  #refuseLate(): void {
+    if (this.#state === 'ready') return
+    throw new GatewayError('RELOAD_REFUSED', `the gateway is ${this.#state}`)
   }
 
   /** Tells plugins of the signal, lets sessions end, stops everything. Idempotent. */
@@ -239,33 +305,53 @@ export class Gateway {
     return this.#stopping
   }
 
+  /** Has a stop wait for nobody any more. */
+  force(): void {
+    this.#forced.resolve()
+  }
+
   async #stop(signal: string): Promise<void> {
     this.#state = 'draining'
-    const generation = this.#generation
+    const generation = this.#generations.current
     this.#manager?.stopping(generation?.config.drainTimeout ?? 0)
     if (generation !== null) {
       for (const stop of this.#tickers) stop()
-      const probes = generation.services.flatMap(({ balancer }) =>
-        balancer.upstreams.map((upstream) => upstream.stop()),
-      )
+      const probes = this.#lasting.upstreams.held.map((upstream) => upstream.stop())
       await this.#told(generation.desk.tell('onSignal', { signal }), 'the signal')
       const { drainTimeout } = generation.config
-      await Promise.all(generation.services.map(({ listener }) => listener.drain(drainTimeout)))
+      const { listeners } = this.#generations
+      const drained = Promise.all(listeners.map((listener) => listener.drain(drainTimeout)))
+      const forced = this.#forced.promise.then(() => {
+        for (const listener of listeners) listener.force()
+        return settlesIn(FORCED_WITHIN_MS, drained)
+      })
+      await Promise.race([drained, forced])
+      await this.#unlessForced(Promise.all(probes))
       await this.#told(tellEnd(generation), 'the end of the sessions')
-      await Promise.all(probes)
     }
-    await this.#scrapes?.stop()
-    await this.#http?.stop()
-    await generation?.registry.stop()
+    // A plugin of a reload that is under way may take its time to start.
+    const reloading = this.#reloading ?? Promise.resolve()
+    const isIdle = await this.#unlessForced(reloading, TOLD_WITHIN_MS)
+    if (this.#scrapes !== null) await this.#unlessForced(this.#scrapes.stop())
+    await this.#metricsHttp.stop()
+    const isInOrder = await this.#unlessForced(this.#generations.stop())
     await this.#control?.stop()
+    if (!(isIdle && isInOrder) && this.#runFolder !== null) reapProcesses(this.#runFolder.path)
     this.#runFolder?.close()
     this.#manager?.leave()
     await new Promise<void>((resolve) => this.log.flush(() => resolve()))
   }
 
+  /** Waits, but not much longer than until a stop is forced; false where it did not settle. */
+  #unlessForced(promise: Promise<unknown>, boundMs?: number): Promise<boolean> {
+    const settled = boundMs === undefined ? promise.then(() => true) : settlesIn(boundMs, promise)
+    const forced = this.#forced.promise.then(() => settlesIn(FORCED_WITHIN_MS, promise))
+    return Promise.race([settled, forced])
+  }
+
   /** Waits until plugins were told; one that hangs must not keep the gateway from stopping. */
   async #told(telling: Promise<void>, what: string): Promise<void> {
-    if (await settlesIn(TOLD_WITHIN_MS, telling)) return
+    if (await this.#unlessForced(telling, TOLD_WITHIN_MS)) return
     this.log.warn({}, `a plugin was not told of ${what} within ${TOLD_WITHIN_MS} ms; stopping on`)
   }
 }
@@ -297,38 +383,5 @@ function startTickers({ config, services, desk }: Generation): readonly (() => v
     const { enableTicker, tickInterval } = config.servers[group]!
     if (!enableTicker) return []
     return [startTicker({ intervalMs: tickInterval, desk, connections: () => listener.sessions })]
-  })
-}
-
-/** What the metrics tell of one plugin. */
-function countsOf(plugin: Plugin): PluginCounts {
-  const { name, runtime, state, restarts, readySince } = plugin.status()
-  const { sandbox } = plugin
-  return {
-    name,
-    runtime,
-    state,
-    restarts,
-    readySince,
-    calls: plugin.calls.hooks(),
-    sandbox:
-      sandbox === undefined
-        ? null
-        : {
-            ...sandbox.consumption,
-            traps: sandbox.traps.entries(),
-            limitHits: sandbox.hits.entries(),
-            memoryBytes: sandbox.memoryBytes,
-          },
-  }
-}
-
-function scrapeTargets(registry: PluginRegistry) {
-  return registry.plugins.flatMap((plugin) => {
-    const socket = plugin.manifest?.metricsSocket ?? null
-    const { readySince } = plugin.status()
-    return socket === null || readySince === null
-      ? []
-      : [{ plugin: plugin.name, socket, run: readySince }]
   })
 }

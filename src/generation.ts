@@ -3,52 +3,51 @@
  * top to bottom: configuration -> plugins -> chains -> upstreams -> listeners.
  */
 import type { Logger } from 'pino'
-import { parseAddress } from './base/address.ts'
+import { type Address, requiredAddress } from './base/address.ts'
 import { GatewayError, sentenceOf } from './base/errors.ts'
+import { assembleBlocks, type Blocks } from './blocks.ts'
+import { assembleDesk, assembleHooks, stepsOf } from './chains.ts'
 import { announcements, newClientParams, runParams } from './config/announcements.ts'
 import { dottedKeys, withChanges } from './config/dotted.ts'
 import type { LoadedConfig } from './config/load.ts'
 import type { Config, ServerConfig } from './config/schema.ts'
-import type { ChainStep } from './hooks/chain.ts'
-import { HOOKS, type ObservingHook } from './hooks/hook.ts'
-import { type Observer, ObserverDesk } from './hooks/observers.ts'
-import { openingChain } from './hooks/opening.ts'
-import { inOrder } from './hooks/order.ts'
+import type { ObserverDesk } from './hooks/observers.ts'
 import { runSettings } from './hooks/settings.ts'
-import type { FromClientStep, FromServerStep, Unit } from './hooks/step.ts'
-import { HookTally } from './hooks/tally.ts'
+import type { HookTally } from './hooks/tally.ts'
+import type { Lasting } from './lasting.ts'
 import type { Plugin, PluginSpec, PluginSurroundings } from './plugins/plugin.ts'
 import { PluginRegistry } from './plugins/registry.ts'
 import { specOf } from './plugins/spec.ts'
 import { POSTGRES } from './protocols/postgres/postgres.ts'
-import type { Budget, Protocol, Wanted } from './protocols/protocol.ts'
+import type { Protocol } from './protocols/protocol.ts'
 import { RAW } from './protocols/raw.ts'
-import { type Account, newAccount } from './tcp/account.ts'
+import type { Account } from './tcp/account.ts'
 import { Listener } from './tcp/listener.ts'
-import { createGate, createServerPool } from './tcp/pools.ts'
-import type { ServerPool } from './tcp/server-pool.ts'
-import type { ListenerOptions, ServiceHooks } from './tcp/surroundings.ts'
+import { createGate } from './tcp/pools.ts'
+import type { ListenerOptions } from './tcp/surroundings.ts'
+import { Tenancy } from './tcp/tenancy.ts'
 import { tlsOptionsOf } from './tcp/tls-options.ts'
-import { balancerOf, createUpstreams } from './tcp/upstreams.ts'
-import type { Balancer } from './upstream/balancer.ts'
 import type { Upstream } from './upstream/upstream.ts'
 
-/** One server group with its listener, and what it counts. */
+/** One server group: its listener, which the next generation may go on with, and its options. */
 export interface Service {
   readonly group: string
   readonly listener: Listener
-  readonly balancer: Balancer
-  readonly pools: ReadonlyMap<Upstream, ServerPool>
-  readonly account: Account
-  readonly budget: Budget
+  readonly options: ListenerOptions
+  readonly blocks: Blocks
 }
 
 export interface Generation {
+  /** Counts the configurations that were taken into use, from 1. */
+  readonly number: number
+  readonly loaded: LoadedConfig
+  /** As loaded, with what plugins changed. */
   readonly config: Config
   readonly registry: PluginRegistry
   readonly services: readonly Service[]
-  readonly tally: HookTally
   readonly desk: ObserverDesk
+  /** The sessions that use what was built here. */
+  readonly tenancy: Tenancy
 }
 
 const PROTOCOLS: Readonly<Record<ServerConfig['protocol'], Protocol>> = {
@@ -58,6 +57,9 @@ const PROTOCOLS: Readonly<Record<ServerConfig['protocol'], Protocol>> = {
 
 export interface BuildOptions {
   readonly surroundings: PluginSurroundings
+  readonly lasting: Lasting
+  /** The one that is current; null at the start. What has not changed is taken over from it. */
+  readonly before: Generation | null
   /** Every plugin that does not start is an error, not only the required ones; all are named. */
   readonly everyPlugin: boolean
   /** Told when the hooks of all plugins are bound, before the first one of them is called. */
@@ -69,35 +71,57 @@ export async function buildGeneration(
   loaded: LoadedConfig,
   options: BuildOptions,
 ): Promise<Generation> {
-  const { log } = options.surroundings
-  const registry = new PluginRegistry({
+  const { before, lasting, surroundings } = options
+  const { log } = surroundings
+  const { tally } = lasting
+  const rules = {
     log,
     compatibility: loaded.plugins.compatibilityPolicy,
     pingPeriodMs: loaded.plugins.healthCheckPeriod,
-  })
+    ...(before === null ? {} : { consequence: 'the configuration is not taken into use' }),
+    holdings: lasting.plugins,
+  }
+  const registry = new PluginRegistry(rules, before?.registry.placed)
+  const services: Service[] = []
   try {
     await startPlugins(registry, loaded, options)
-    const tally = new HookTally(log)
-    const desk = assembleDesk(registry, loaded, tally)
+    const desk = assembleDesk(registry, loaded.plugins.observersQueuedMax, tally)
     options.bound?.(registry)
     const config = await settleConfig(registry, loaded, tally)
     for (const { hook, params } of announcements(config)) await desk.tell(hook, params)
-    const services: Service[] = []
+    const tenancy = new Tenancy()
+    const parts = { config, registry, desk, tally, log, tenancy, lasting, before }
     for (const [group, server] of Object.entries(config.servers)) {
-      services.push(await assembleService(group, server, { config, registry, desk, tally, log }))
+      const service = await assembleService(group, server, parts)
+      for (const upstream of service.blocks.balancer.upstreams) lasting.upstreams.hold(upstream)
+      for (const pool of service.blocks.pools.values()) lasting.pools.hold(pool)
+      services.push(service)
     }
-    return { config, registry, services, tally, desk }
+    const number = (before?.number ?? 0) + 1
+    return { number, loaded, config, registry, services, desk, tenancy }
   } catch (thrown) {
-    await registry.stop()
+    await releaseBuilt({ registry, services }, lasting)
     throw thrown
   }
+}
+
+/** Takes down what was built, but for what another generation holds; its listeners are let be. */
+export async function releaseBuilt(
+  { registry, services }: Pick<Generation, 'registry' | 'services'>,
+  lasting: Lasting,
+): Promise<void> {
+  for (const { blocks } of services) {
+    for (const pool of blocks.pools.values()) await lasting.pools.release(pool)
+    for (const upstream of blocks.balancer.upstreams) await lasting.upstreams.release(upstream)
+  }
+  await registry.stop()
 }
 
 /** Plugins, in the order of the file. The runtimes are loaded only where a plugin needs them. */
 async function startPlugins(
   registry: PluginRegistry,
   loaded: LoadedConfig,
-  { surroundings, everyPlugin }: BuildOptions,
+  { surroundings, lasting, everyPlugin }: BuildOptions,
 ): Promise<void> {
   const specs = loaded.plugins.plugins
     .filter((entry) => entry.enabled)
@@ -105,7 +129,7 @@ async function startPlugins(
   const make = async (spec: PluginSpec): Promise<Plugin> => {
     if (spec.runtime === 'wasm') {
       const { createWasmPlugin } = await import('./plugins/wasm/plugin.ts')
-      return createWasmPlugin(spec, surroundings)
+      return createWasmPlugin(spec, surroundings, lasting.stores)
     }
     const { createGrpcPlugin } = await import('./plugins/grpc/plugin.ts')
     return createGrpcPlugin(spec, surroundings)
@@ -114,44 +138,6 @@ async function startPlugins(
   const failures = await registry.tryAll(specs, make)
   if (failures.length === 0) return
   throw new GatewayError('PLUGIN_FILE', failures.map(sentenceOf).join('\n'))
-}
-
-/** The steps of all ready plugins for one hook, in order. */
-function stepsOf<Step extends { readonly plugin: string; readonly priority: number }>(
-  registry: PluginRegistry,
-  log: Logger,
-  pick: (steps: PluginRegistry['plugins'][number]['steps']) => Step | undefined,
-): readonly Step[] {
-  const steps = registry.plugins
-    .map((plugin) => pick(plugin.steps))
-    .filter((step) => step !== undefined)
-  return inOrder(steps, (loser, winner) =>
-    log.warn(
-      { plugin: loser.plugin },
-      `its step is replaced by that of "${winner.plugin}", which has the same priority`,
-    ),
-  )
-}
-
-function assembleDesk(
-  registry: PluginRegistry,
-  loaded: LoadedConfig,
-  tally: HookTally,
-): ObserverDesk {
-  const byHook = new Map<ObservingHook, readonly Observer[]>()
-  for (const hook of HOOKS) {
-    if (hook.kind !== 'observes') continue
-    const steps = stepsOf(registry, tally.log, (all) => all.observers[hook.name])
-    // The tags are narrowed for each protocol where a service is assembled.
-    byHook.set(
-      hook.name,
-      steps.map((step) => ({ step, tags: null })),
-    )
-  }
-  const deciders = registry.plugins
-    .filter(({ steps }) => steps.onTrafficFromClient ?? steps.onTrafficFromServer)
-    .map(({ name }) => name)
-  return new ObserverDesk(byHook, new Set(deciders), loaded.plugins.observersQueuedMax, tally)
 }
 
 /** The configuration with what onConfigLoaded steps changed. */
@@ -178,6 +164,9 @@ interface Parts {
   readonly desk: ObserverDesk
   readonly tally: HookTally
   readonly log: Logger
+  readonly tenancy: Tenancy
+  readonly lasting: Lasting
+  readonly before: Generation | null
 }
 
 async function assembleService(
@@ -185,19 +174,17 @@ async function assembleService(
   server: ServerConfig,
   parts: Parts,
 ): Promise<Service> {
-  const { config, tally, log } = parts
+  const { config, tally, log, tenancy, lasting } = parts
   const protocol = PROTOCOLS[server.protocol]
-  const clients = config.clients[group] ?? {}
-  const proxies = config.proxies[group] ?? {}
-  const upstreams = createUpstreams({ group, server, clients, proxies, log })
-  const balancer = balancerOf(upstreams, server.loadBalancer)
-  const account = newAccount()
-  const budget: Budget = { held: 0, heldMax: server.bufferedBytesMax, spent: 0 }
+  const before = serviceBefore(group, parts.before)
+  const address = await settleAddress(group, server, parts)
+  const blocks = assembleBlocks({ group, server, protocol, config, log, before })
+  const { balancer, pools } = blocks
   const hooks = assembleHooks(protocol, balancer, parts)
-  const pools = assemblePools(upstreams, protocol, config)
-  const listener = new Listener({
+  const { account, budget } = lasting.book(group, server.bufferedBytesMax)
+  const options: ListenerOptions = {
     group,
-    address: parsed(await settleAddress(server, parts), server.network, `servers.${group}.address`),
+    address,
     socketMode: Number.parseInt(server.socketMode, 8),
     protocol,
     hooks,
@@ -206,44 +193,52 @@ async function assembleService(
     gate: createGate({
       group,
       server,
-      clients,
+      clients: config.clients[group] ?? {},
       hasDecider: hooks.fromClient.steps.length > 0,
-      turnedAway: (reason) => {
-        account.loginsRefused += 1
-        tally.limited(`${group}.login`, `a client was not let in: ${reason}`)
-      },
+      turnedAway: tellTurnedAway(group, account, tally),
     }),
+    tls: tlsOptionsOf(group, server, account.tls, log),
     limits: { messageBytesMax: server.messageBytesMax, budget },
     sessionsMax: server.sessionsMax,
-    tls: tlsOptionsOf(group, server, account.tls, log),
     loginTimeoutMs: server.loginTimeout,
     idleTimeoutMs: server.idleTimeout,
     account,
+    tenancy,
     log,
-    stepFailed: (plugin, hook, cause) => tally.stepFailed(plugin, hook, cause),
-    denied: (hook) => tally.denied(hook),
-    upstreamFailed: (upstream, cause) =>
-      tally.limited(
-        `${group}.${upstream.block}`,
-        `cannot connect to ${upstream.address} (clients.${group}.${upstream.block}): ${cause}`,
-      ),
+    ...tellers(group, tally),
     serverConnected: tellNewClient(group, parts),
-  })
-  return { group, listener, balancer, pools, account, budget }
+  }
+  return { group, listener: before?.listener ?? new Listener(options), options, blocks }
 }
 
-function assemblePools(upstreams: readonly Upstream[], protocol: Protocol, config: Config) {
-  const pools = new Map<Upstream, ServerPool>()
-  for (const upstream of upstreams) {
-    const { group, block } = upstream
-    const pool = createServerPool(upstream, protocol, {
-      client: config.clients[group]![block]!,
-      pool: config.pools[group]![block]!,
-      proxy: config.proxies[group]![block]!,
-    })
-    if (pool !== null) pools.set(upstream, pool)
+/**
+ * Who is told of what happens to sessions. Made apart, like all that is called later: a function
+ * keeps what those beside it use, and must not keep the generation before, and all before that.
+ */
+function tellers(group: string, tally: HookTally) {
+  return {
+    stepFailed: (plugin: string, hook: string, cause: string) =>
+      tally.stepFailed(plugin, hook, cause),
+    denied: (hook: string) => tally.denied(hook),
+    upstreamFailed: ({ block, address }: Upstream, cause: string) =>
+      tally.limited(
+        `${group}.${block}`,
+        `cannot connect to ${address} (clients.${group}.${block}): ${cause}`,
+      ),
   }
-  return pools
+}
+
+function tellTurnedAway(group: string, account: Account, tally: HookTally) {
+  return (reason: string): void => {
+    account.loginsRefused += 1
+    tally.limited(`${group}.login`, `a client was not let in: ${reason}`)
+  }
+}
+
+/** The service of a group as the generation before has it. */
+function serviceBefore(group: string, before: Generation | null) {
+  const service = before?.services.find((other) => other.group === group)
+  return before === null || service === undefined ? null : { ...service, config: before.config }
 }
 
 /** Tells plugins of connections to databases; null where none wants to know. */
@@ -256,108 +251,31 @@ function tellNewClient(group: string, { config, desk }: Parts): ListenerOptions[
   }
 }
 
-/** Where to listen, with what onRun steps changed. */
-async function settleAddress(server: ServerConfig, { registry, tally }: Parts): Promise<string> {
+/** Where to listen, with what onRun steps changed. They are asked of new addresses only. */
+async function settleAddress(
+  group: string,
+  server: ServerConfig,
+  { registry, tally, before }: Parts,
+): Promise<Address> {
+  const known = serviceBefore(group, before)
+  const had = known?.config.servers[group]
+  if (known !== null && had?.address === server.address && had.network === server.network) {
+    return known.options.address
+  }
+  const key = `servers.${group}.address`
   const steps = stepsOf(registry, tally.log, (all) => all.onRun)
-  if (steps.length === 0) return server.address
+  if (steps.length === 0) return requiredAddress(server.address, server.network, key)
   const outcome = await runSettings(steps, await runParams(server), {
     failed: (plugin, cause) => tally.stepFailed(plugin, 'onRun', cause),
     flaw: ({ address = server.address }) => {
       if (typeof address !== 'string') return 'the address that it returned is no text'
-      return flawOf(() => parsed(address, server.network, 'the address that it returned'))
+      return flawOf(() => requiredAddress(address, server.network, 'the address that it returned'))
     },
   })
   if (outcome.kind === 'refused') throw refusedBy(outcome.plugin, 'onRun', outcome.cause)
   const { address } = outcome.changes
-  return typeof address === 'string' && address !== '' ? address : server.address
-}
-
-function parsed(text: string, network: string, key: string) {
-  const address = parseAddress(text, network)
-  if (address !== null) return address
-  throw new GatewayError('CONFIG_INVALID', `${key}: "${text}" is no address such as HOST:PORT`)
-}
-
-/** The chains of one service: every plugin's steps, cut the way this protocol cuts. */
-function assembleHooks(
-  protocol: Protocol,
-  balancer: Balancer,
-  { registry, desk, tally, log }: Parts,
-): ServiceHooks {
-  const opening = stepsOf(registry, log, (all) => all.onOpening)
-  const fromClient = stepsOf(registry, log, (all) => all.onTrafficFromClient)
-  const fromServer = stepsOf(registry, log, (all) => all.onTrafficFromServer)
-  const keepsRequest =
-    fromServer.some((step) => step.needsRequest) || desk.of('onTrafficToClient').length > 0
-  const opens = openingChain(opening, {
-    failed: (plugin, cause) => tally.stepFailed(plugin, 'onOpening', cause),
-    routeFlaw: (block) =>
-      balancer.named(block) === undefined ? `there is no block "${block}"` : null,
-  })
-  return {
-    opening: opens,
-    observers: desk,
-    fromClient: {
-      decides: 'onTrafficFromClient',
-      observes: 'onTrafficToServer',
-      edges: fromClient.filter((step) => step.seesEdges),
-      keepsRequest,
-      ...direction(protocol, 'client', fromClient, desk.of('onTrafficToServer')),
-    },
-    fromServer: {
-      decides: 'onTrafficFromServer',
-      observes: 'onTrafficToClient',
-      edges: [],
-      keepsRequest: false,
-      ...direction(protocol, 'server', fromServer, desk.of('onTrafficToClient')),
-    },
-  }
-}
-
-const UNITS: readonly Unit[] = ['message', 'batch', 'reply']
-
-/** One direction's steps and observers with their tags, and what of the stream they want. */
-function direction(
-  protocol: Protocol,
-  from: 'client' | 'server',
-  steps: readonly (FromClientStep | FromServerStep)[],
-  observed: readonly Observer[],
-): { steps: ChainStep[]; observers: Observer[]; wanted: Wanted } {
-  const chain = steps.map((step) => ({
-    plugin: step.plugin,
-    onFailure: step.onFailure,
-    unit: step.unit,
-    tags: tagsOf(protocol, from, step),
-    step,
-  }))
-  const observers = observed.map(({ step }) => ({ step, tags: tagsOf(protocol, from, step) }))
-  const all = [...chain, ...observers.map(({ step, tags }) => ({ unit: step.unit, tags }))]
-  if (all.length === 0) return { steps: chain, observers, wanted: { cut: 'message', tags: null } }
-  const union = new Uint8Array(256)
-  let widest = 0
-  for (const { unit, tags } of all) {
-    widest = Math.max(widest, UNITS.indexOf(unit))
-    for (let tag = 0; tag < union.length; tag++) union[tag]! |= tags === null ? 1 : tags[tag]!
-  }
-  return { steps: chain, observers, wanted: { cut: UNITS[widest]!, tags: union } }
-}
-
-function tagsOf(
-  protocol: Protocol,
-  from: 'client' | 'server',
-  { plugin, messages }: { readonly plugin: string; readonly messages: readonly string[] | null },
-): Uint8Array | null {
-  if (messages === null || protocol === RAW) return null
-  const tags = new Uint8Array(256)
-  for (const name of messages) {
-    const tag = protocol.tag(from, name)
-    if (tag === undefined) {
-      const place = `plugin "${plugin}" asks for the message "${name}"`
-      throw new GatewayError('PLUGIN_MANIFEST', `${place}, which no ${from} sends`)
-    }
-    tags[tag] = 1
-  }
-  return tags
+  const settled = typeof address === 'string' && address !== '' ? address : server.address
+  return requiredAddress(settled, server.network, key)
 }
 
 /** Why something cannot be used, which throws then; null where it can. */

@@ -8,6 +8,8 @@ export interface AskOptions {
   /** The control socket to ask; left out: that of the newest gateway of this user. */
   readonly socket?: string | undefined
   readonly timeoutMs?: number
+  /** POST for what changes something; left out: GET. */
+  readonly method?: 'GET' | 'POST'
 }
 
 const TIMEOUT_MS = 3000
@@ -42,6 +44,7 @@ async function ask(path: string, socket: string, options: AskOptions): Promise<u
   try {
     const answer = await fetch(`http://postern${path}`, {
       unix: socket,
+      method: options.method ?? 'GET',
       signal: AbortSignal.timeout(options.timeoutMs ?? TIMEOUT_MS),
       redirect: 'error',
       keepalive: false,

@@ -4,11 +4,13 @@
  */
 import { chmodSync } from 'node:fs'
 import { GatewayError, sentenceOf } from '../base/errors.ts'
-import type { PluginReport, StatusReport } from './report.ts'
+import type { PluginReport, ReloadReport, StatusReport } from './report.ts'
 
 export interface ControlAnswers {
   status(): StatusReport
   plugins(): readonly PluginReport[]
+  /** Never rejects: what fails is in the report. */
+  reload(): Promise<ReloadReport>
 }
 
 export interface ControlServer {
@@ -16,6 +18,12 @@ export interface ControlServer {
   readonly socket: string
   /** Idempotent; breaks off what is being asked. */
   stop(): Promise<void>
+}
+
+interface Question {
+  /** POST for what changes something. */
+  readonly method: 'GET' | 'POST'
+  answer(): unknown
 }
 
 /** Nothing that may be asked carries a body worth mentioning. */
@@ -27,21 +35,28 @@ export async function startControl(
   answers: ControlAnswers,
 ): Promise<ControlServer> {
   const socket = folder.controlSocket
-  const questions = new Map<string, () => unknown>([
-    ['/status', () => answers.status()],
-    ['/plugins', () => answers.plugins()],
+  const questions = new Map<string, Question>([
+    ['/status', { method: 'GET', answer: () => answers.status() }],
+    ['/plugins', { method: 'GET', answer: () => answers.plugins() }],
+    ['/reload', { method: 'POST', answer: () => answers.reload() }],
   ])
-  const server = listen(socket, (request) => {
+  const server = listen(socket, async (request, running) => {
     const question = questions.get(new URL(request.url).pathname)
     if (question === undefined) return failure(404, `ask for ${[...questions.keys()].join(', ')}`)
-    if (request.method !== 'GET')
-      return failure(405, 'only GET is understood here', { allow: 'GET' })
-    return Response.json(question())
+    const { method, answer } = question
+    if (request.method !== method) {
+      return failure(405, `only ${method} is understood here`, { allow: method })
+    }
+    // Plugins may take their time to start.
+    if (method === 'POST') running.timeout(request, 0)
+    return Response.json(await answer())
   })
   return { socket, stop: () => server.stop(true) }
 }
 
-function listen(socket: string, fetch: (request: Request) => Response) {
+type Answer = (request: Request, server: Bun.Server<undefined>) => Promise<Response>
+
+function listen(socket: string, fetch: Answer) {
   try {
     const server = Bun.serve({
       unix: socket,

@@ -25,6 +25,8 @@ export interface AdminHttpOptions {
 export interface AdminHttp {
   /** `host:port` as it was bound. */
   readonly address: string
+  /** Shows the metrics at another path from now on, which `refusePath` must have let pass. */
+  moveTo(path: string): void
   /** Idempotent; breaks off what is being answered. */
   stop(): Promise<void>
 }
@@ -42,12 +44,7 @@ type Route = (request: Request) => Response | Promise<Response>
 export async function startAdminHttp(options: AdminHttpOptions): Promise<AdminHttp> {
   const key = options.key ?? 'metrics.default'
   refusePath(options.path, key)
-  const routes = new Map<string, Route>([
-    ['/', () => linkPage(options.path)],
-    [HEALTH, () => healthAnswer(options.healthy())],
-    [READINESS, () => healthAnswer(options.ready())],
-    [options.path, (request) => metricsAnswer(request, options)],
-  ])
+  let routes = routesOf(options, options.path)
   const server = listen(options, `${key}.address`, (request) => {
     const route = routes.get(new URL(request.url).pathname)
     if (route === undefined) return new Response('Not found\n', { status: 404 })
@@ -58,11 +55,24 @@ export async function startAdminHttp(options: AdminHttpOptions): Promise<AdminHt
   })
   return {
     address: hostPort(server.hostname, server.port),
+    moveTo: (path) => {
+      routes = routesOf(options, path)
+    },
     stop: () => server.stop(true),
   }
 }
 
-function refusePath(path: string, key: string): void {
+function routesOf(options: AdminHttpOptions, path: string): ReadonlyMap<string, Route> {
+  return new Map<string, Route>([
+    ['/', () => linkPage(path)],
+    [HEALTH, () => healthAnswer(options.healthy())],
+    [READINESS, () => healthAnswer(options.ready())],
+    [path, (request) => metricsAnswer(request, options)],
+  ])
+}
+
+/** Throws CONFIG_INVALID where the metrics cannot stand at this path. */
+export function refusePath(path: string, key: string): void {
   const wrong = path.startsWith('/') && !/[?#\s]/.test(path) ? takenBy(path) : 'is no path'
   if (wrong === null) return
   const cure = 'choose one such as /metrics'

@@ -23,6 +23,23 @@ export interface UpstreamReport {
   readonly lastError: string
 }
 
+export interface GenerationReport {
+  readonly number: number
+  readonly sessions: number
+}
+
+/** What came of a reload. */
+export interface ReloadReport {
+  readonly outcome: 'done' | 'refused'
+  /** The generation that is current now. */
+  readonly generation: number
+  /** What is different, a sentence each; no values. */
+  readonly changes: readonly string[]
+  /** Why it was refused, a sentence each. */
+  readonly problems: readonly string[]
+  readonly tookMs: number
+}
+
 export interface StatusReport {
   readonly version: string
   readonly pid: number
@@ -30,6 +47,14 @@ export interface StatusReport {
   readonly state: GatewayState
   /** Counts the configurations that were taken into use; the first is 1. */
   readonly generation: number
+  /** Those that sessions use, the earlier ones first. */
+  readonly generations: readonly GenerationReport[]
+  readonly reloads: {
+    readonly done: number
+    readonly refused: number
+    /** Why the last one was refused, or "" where it was not. */
+    readonly lastError: string
+  }
   readonly listeners: readonly ListenerReport[]
   readonly upstreams: readonly UpstreamReport[]
   readonly sessions: { readonly open: number; readonly total: number; readonly refused: number }
@@ -76,12 +101,22 @@ export function parseStatusReport(answer: unknown): StatusReport {
   const sessions = report.fields('sessions')
   const bytes = report.fields('bytes')
   const plugins = report.fields('plugins')
+  const reloads = report.fields('reloads')
   return {
     version: report.text('version'),
     pid: report.number('pid'),
     uptimeSeconds: report.number('uptimeSeconds'),
     state: stateOf(report.text('state')),
     generation: report.number('generation'),
+    generations: report.list('generations').map((generation) => ({
+      number: generation.number('number'),
+      sessions: generation.number('sessions'),
+    })),
+    reloads: {
+      done: reloads.number('done'),
+      refused: reloads.number('refused'),
+      lastError: reloads.text('lastError'),
+    },
     listeners: report.list('listeners').map((listener) => ({
       group: listener.text('group'),
       address: listener.text('address'),
@@ -135,6 +170,22 @@ export function parsePluginReports(answer: unknown): readonly PluginReport[] {
     readySince: plugin.numberOrNull('readySince'),
     lastLines: plugin.texts('lastLines'),
   }))
+}
+
+/** Throws an Error that names the key which is not as expected. */
+export function parseReloadReport(answer: unknown): ReloadReport {
+  const report = new Fields(answer, 'reload')
+  const outcome = report.text('outcome')
+  if (outcome !== 'done' && outcome !== 'refused') {
+    throw new Error(`reload.outcome is ${JSON.stringify(outcome)}, which is not known here`)
+  }
+  return {
+    outcome,
+    generation: report.number('generation'),
+    changes: report.texts('changes'),
+    problems: report.texts('problems'),
+    tookMs: report.number('tookMs'),
+  }
 }
 
 function stateOf(text: string): GatewayState {

@@ -1,5 +1,7 @@
 /** Network addresses as configuration writes them: to listen on, or to connect to. */
 
+import { GatewayError } from './errors.ts'
+
 export type Address =
   | { readonly network: 'tcp'; readonly host: string; readonly port: number }
   | { readonly network: 'unix'; readonly path: string }
@@ -44,6 +46,13 @@ function pathFlaw(path: string): string | null {
   const bytes = Buffer.byteLength(path)
   if (bytes <= PATH_BYTES_MAX) return null
   return `must be a path of at most ${PATH_BYTES_MAX} bytes, and this one has ${bytes}`
+}
+
+/** The address that must stand at this key of the configuration; throws CONFIG_INVALID. */
+export function requiredAddress(text: string, network: string, key: string): Address {
+  const address = parseAddress(text, network)
+  if (address !== null) return address
+  throw new GatewayError('CONFIG_INVALID', `${key}: "${text}" is no address such as HOST:PORT`)
 }
 
 /** `ip:port`, with brackets around IPv6; "" where there is no host. */

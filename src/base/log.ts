@@ -79,18 +79,32 @@ export function createLog(options: LogOptions = {}): Logger {
   return redactChildren(log)
 }
 
+/** A child keeps the level that its parent had when it was made; so the living ones are known. */
+const families = new WeakMap<Logger, readonly WeakRef<Logger>[]>()
+
 /** pino's formatters do not see what a child logger is bound to; children inherit this method. */
 function redactChildren(log: Logger): Logger {
   const child = log.child
+  const children: WeakRef<Logger>[] = []
+  families.set(log, children)
   log.child = function bind(this: Logger, bindings: Bindings, options?: object) {
-    return Reflect.apply(child, this, [redact(bindings), options])
+    const made = Reflect.apply(child, this, [redact(bindings), options])
+    for (let at = children.length; at-- > 0; ) {
+      if (children[at]!.deref() === undefined) children.splice(at, 1)
+    }
+    children.push(new WeakRef<Logger>(made))
+    return made
   }
   return log
 }
 
-/** Has a logger write what is of this level or above from now on. */
+/** Has a logger and its children write what is of this level or above from now on. */
 export function setLevel(log: Logger, level: LogLevel): void {
   log.level = pinoLevel(level)
+  for (const child of families.get(log) ?? []) {
+    const living = child.deref()
+    if (living !== undefined) living.level = pinoLevel(level)
+  }
 }
 
 /** The level of the same strictness that pino has. */

@@ -36,6 +36,7 @@ const TREE: Readonly<Record<string, Entry>> = {
       ['--metrics HOST:PORT', 'where metrics are served (default: nowhere)'],
       ['--protocol NAME', 'postgres (default) or raw'],
       ['--plugin FILE[@sha256:HEX]', 'a plugin; may be repeated, runs in this order'],
+      ['--watch', 'reload when the files change'],
       ['--dev', 'permit plugins without a checksum'],
       ['--check', 'load everything, start the plugins, dial nothing, and stop'],
     ],
@@ -65,6 +66,11 @@ const TREE: Readonly<Record<string, Entry>> = {
         load: async () => (await import('./plugin.ts')).pluginChecksum,
       },
     },
+  },
+  reload: {
+    about: 'Have the running gateway take its files into use as they are now',
+    usage: [JSON_FLAG, ['--socket PATH', 'the control socket']],
+    load: async () => (await import('./reload.ts')).reload,
   },
   status: {
     about: 'How the running gateway is',

@@ -2,6 +2,7 @@
 import { GatewayError } from '../base/errors.ts'
 import { configFromFlags, parsePluginFlag } from '../config/flags.ts'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
+import { watchFiles } from '../config/watch.ts'
 import { Gateway } from '../gateway.ts'
 import { readFlags } from './flags.ts'
 import type { Io, ProcessIo } from './io.ts'
@@ -11,10 +12,16 @@ const LISTEN_DEFAULT = '127.0.0.1:15432'
 const STOP_SIGNALS = {
   SIGINT: 'interrupt',
   SIGTERM: 'terminated',
-  SIGHUP: 'hangup',
   SIGQUIT: 'quit',
   SIGABRT: 'aborted',
 } as const
+
+/** GatewayD stops on this one too; here it reloads, and plugins are told the same word. */
+const RELOAD_SIGNAL = 'SIGHUP'
+const RELOAD_WORD = 'hangup'
+
+/** The exit status after a stop that a second signal cut short. */
+const FORCED = 1
 
 const OPTIONS = {
   config: { type: 'string', short: 'c' },
@@ -26,6 +33,7 @@ const OPTIONS = {
   plugin: { type: 'string', multiple: true },
   dev: { type: 'boolean', default: false },
   check: { type: 'boolean', default: false },
+  watch: { type: 'boolean', default: false },
   // Flags of GatewayD, accepted so that its command lines work; nothing is ever reported.
   lint: { type: 'boolean' },
   tracing: { type: 'boolean' },
@@ -49,6 +57,9 @@ function plainFlag(arg: string): readonly string[] {
 
 function loadedBy(flags: Flags, io: Io): LoadedConfig {
   const onlyWithout = ['listen', 'metrics', 'protocol', 'plugin'] as const
+  if (flags.upstream !== undefined && flags.watch) {
+    throw new GatewayError('USAGE', '--watch goes with files (-c, -p), not with --upstream')
+  }
   if (flags.upstream === undefined) {
     const stray = onlyWithout.find((name) => flags[name] !== undefined)
     if (stray !== undefined) {
@@ -74,18 +85,40 @@ function loadedBy(flags: Flags, io: Io): LoadedConfig {
 /** Runs until a signal, or to the end of `--check`; returns the exit status. */
 export async function run(argv: string[], io: ProcessIo): Promise<number> {
   const flags = runFlags(argv)
-  const gateway = new Gateway({ loaded: loadedBy(flags, io), dev: flags.dev, env: io.env })
+  const load = (): LoadedConfig => loadedBy(flags, io)
+  const gateway = new Gateway({ loaded: load(), load, dev: flags.dev, env: io.env })
   if (flags.check) {
     await gateway.check()
     io.out('everything loads, and every plugin starts')
     return 0
   }
-  const signalled = new Promise<NodeJS.Signals>((resolve) => {
-    io.onSignal(Object.keys(STOP_SIGNALS) as NodeJS.Signals[], resolve)
+  return await untilStopped(gateway, flags, io)
+}
+
+/** Runs until it has stopped; returns the exit status. */
+async function untilStopped(gateway: Gateway, flags: Flags, io: ProcessIo): Promise<number> {
+  const stop = Promise.withResolvers<NodeJS.Signals>()
+  let stops = 0
+  io.onSignal(Object.keys(STOP_SIGNALS) as NodeJS.Signals[], (signal) => {
+    stops += 1
+    stop.resolve(signal)
+    if (stops === 1) return
+    gateway.log.warn({ signal }, 'a second signal to stop: nothing is waited for any more')
+    gateway.force()
+  })
+  const started = Promise.withResolvers<void>()
+  io.onSignal([RELOAD_SIGNAL], () => {
+    // What comes before the gateway is ready is done when it is.
+    void started.promise.then(() => gateway.hangUp(RELOAD_WORD))
   })
   await gateway.start()
-  const signal = await signalled
+  started.resolve()
+  const watch = flags.watch
+    ? watchFiles({ files: () => gateway.files, changed: () => gateway.reload(), log: gateway.log })
+    : null
+  const signal = await stop.promise
+  watch?.stop()
   gateway.log.info({ signal }, 'stopping')
   await gateway.stop(STOP_SIGNALS[signal as keyof typeof STOP_SIGNALS])
-  return 0
+  return stops > 1 ? FORCED : 0
 }

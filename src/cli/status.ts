@@ -44,6 +44,7 @@ export function statusText(report: StatusReport, colours: boolean): string {
       `${bytesText(bytes.fromServers)} received, ${bytesText(bytes.toClients)} sent on`,
     ],
     ['plugins', plugins.total === 0 ? 'none' : `${plugins.ready} of ${plugins.total} ready`],
+    ['reloads', reloadsText(report)],
     ['metrics', report.metricsAddress === '' ? 'not served' : `http://${report.metricsAddress}`],
   ]
   const width = Math.max(...facts.map(([name = '']) => name.length))
@@ -107,6 +108,17 @@ export function bytesText(bytes: number): string {
   }
   const digits = unit === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2
   return `${value.toFixed(digits)} ${BYTE_UNITS[unit]}`
+}
+
+function reloadsText({ generation, generations, reloads }: StatusReport): string {
+  const { done, refused, lastError } = reloads
+  if (done + refused === 0) return 'none'
+  const why = lastError === '' ? '' : `; the last: ${lastError.split('\n')[0]}`
+  const earlier = generations.filter(({ number }) => number !== generation)
+  const held = earlier.map(({ number, sessions }) => {
+    return `; ${sessions} ${sessions === 1 ? 'session' : 'sessions'} on generation ${number}`
+  })
+  return `${done} done, ${refused} refused${held.join('')}${why}`
 }
 
 /** The two largest units of a duration. */

@@ -351,7 +351,8 @@ export const globalSchema = section('The gateway.', {
   api: api.prefault({}),
   raft: raft.prefault({}),
   workers: count(1, 1, 1024, 'Processes that accept connections.'),
-  drainTimeout: limit('30s', 'Longest wait for clients to finish when the gateway stops.'),
+  drainTimeout: limit('30s', 'Longest wait for clients to finish, at a stop or a reload.'),
+  generationsMax: count(4, 2, 100, 'Configurations that clients may use at once, over reloads.'),
 })
 
 /** Everything inside is read only: a configuration is replaced, never changed. */

@@ -71,6 +71,7 @@ export const ACTED_ON: Readonly<Record<string, 'any' | readonly string[]>> = {
   'servers.*.messageBytesMax': 'any',
   'servers.*.bufferedBytesMax': 'any',
   drainTimeout: 'any',
+  generationsMax: 'any',
   timeout: 'any',
   startTimeout: 'any',
   enableMetricsMerger: 'any',

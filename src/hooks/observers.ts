@@ -59,8 +59,11 @@ export class ObserverDesk {
     return this.#byHook.get(hook) ?? []
   }
 
-  /** A line for one session; null where no step observes sessions. */
-  line(session: SessionFacts): ObserverLine | null {
+  /**
+   * A line for one session; null where no step observes sessions. `before`: the line that the
+   * session had in an earlier generation, which goes on here in its order.
+   */
+  line(session: SessionFacts, before: ObserverLine | null = null): ObserverLine | null {
     const hooks: readonly ObservingHook[] = [
       'onOpened',
       'onTraffic',
@@ -69,7 +72,8 @@ export class ObserverDesk {
       'onTrafficToServer',
       'onTrafficToClient',
     ]
-    return hooks.some((hook) => this.of(hook).length > 0) ? new ObserverLine(this, session) : null
+    if (!hooks.some((hook) => this.of(hook).length > 0)) return null
+    return new ObserverLine(this, session, before)
   }
 
   /** Notes that a plugin is being told something. */
@@ -129,11 +133,13 @@ export class ObserverDesk {
 export class ObserverLine {
   readonly #desk: ObserverDesk
   readonly #session: SessionFacts
-  readonly #tails = new Map<string, Promise<void>>()
+  readonly #tails: Map<string, Promise<void>>
 
-  constructor(desk: ObserverDesk, session: SessionFacts) {
+  constructor(desk: ObserverDesk, session: SessionFacts, before: ObserverLine | null = null) {
     this.#desk = desk
     this.#session = session
+    // One map for both: what the line before still has to tell leaves it here.
+    this.#tails = before === null ? new Map<string, Promise<void>>() : before.#tails
   }
 
   /** Tells a lifecycle hook of this session. */

@@ -1,4 +1,5 @@
 /** The families of the gateway's own page, read from what the data path and the plugins count. */
+import { declareGenerationFamilies, type GenerationSources } from './generation-families.ts'
 import type { Meter } from './meter.ts'
 import { declarePluginFamilies, type PluginSources } from './plugin-families.ts'
 import { declarePoolFamilies, type PoolSource } from './pool-families.ts'
@@ -31,6 +32,7 @@ export interface ListenerCounts {
     readonly sendDeadlines: number
     readonly failovers: number
     readonly cancelRequests: number
+    readonly expelled: number
     readonly internalErrors: number
     readonly tls: TlsCounts
   }
@@ -50,7 +52,7 @@ export interface UpstreamCounts {
 }
 
 /** Where all counts are read from. */
-export interface CountSources extends PluginSources {
+export interface CountSources extends PluginSources, GenerationSources {
   readonly listeners: () => readonly ListenerCounts[]
   readonly upstreams: () => readonly UpstreamCounts[]
   readonly pools: () => readonly PoolSource[]
@@ -76,6 +78,7 @@ const BY_GROUP: readonly (readonly [string, 'counter' | 'gauge', string, Account
   ['postern_send_deadlines_total', 'counter', 'Servers that took no bytes.', 'sendDeadlines'],
   ['postern_failovers_total', 'counter', 'Sessions sent on to another block.', 'failovers'],
   ['postern_cancel_requests_total', 'counter', 'CancelRequests of clients.', 'cancelRequests'],
+  ['postern_sessions_expelled_total', 'counter', 'Sessions that a reload ended.', 'expelled'],
   ['postern_internal_errors_total', 'counter', 'Sessions that broke here.', 'internalErrors'],
 ]
 
@@ -137,6 +140,7 @@ export function declareFamilies(meter: Meter, sources: CountSources): void {
   }
   declareTlsFamilies(meter, sources)
   declarePluginFamilies(meter, sources)
+  declareGenerationFamilies(meter, sources)
 }
 
 function declareTlsFamilies(meter: Meter, { listeners }: CountSources): void {

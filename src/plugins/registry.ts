@@ -2,6 +2,8 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import type { Logger } from 'pino'
 import { GatewayError, sentenceOf } from '../base/errors.ts'
+import { Holdings } from '../base/holdings.ts'
+import { carriedOver, type Placed } from './carry.ts'
 import type { Clock } from './clock.ts'
 import { watchHealth } from './health.ts'
 import type { Plugin, PluginManifest, PluginSpec, PluginStatus, Runtime } from './plugin.ts'
@@ -33,28 +35,55 @@ export interface RegistryOptions {
   readonly compatibility: 'strict' | 'loose'
   /** Time between pings of a plugin. */
   readonly pingPeriodMs: number
+  /** What becomes of the whole where a required plugin does not start. */
+  readonly consequence?: string
   /** The machine's own where it is left out. */
   readonly clock?: Clock
+  /** The plugins of all generations; left out: of this one alone. */
+  readonly holdings?: Holdings<Plugin>
 }
 
 export class PluginRegistry {
   readonly #options: RegistryOptions
   readonly #log: Logger
-  readonly #plugins: Plugin[] = []
+  readonly #holdings: Holdings<Plugin>
+  readonly #placed: Placed[] = []
+  readonly #kept: Plugin[] = []
+  readonly #consequence: string
+  /** Only while the plugins are started: or each generation would keep all before it. */
+  #running: readonly Placed[]
   #endWatch: () => void = () => undefined
+  #stopping: Promise<void> | null = null
 
-  constructor(options: RegistryOptions) {
+  /** `running`: the plugins that run already, of which the unchanged ones are kept. */
+  constructor(options: RegistryOptions, running: readonly Placed[] = []) {
     this.#options = options
+    this.#running = running
     this.#log = options.log
+    this.#holdings = options.holdings ?? new Holdings()
+    this.#consequence = options.consequence ?? 'the gateway does not start'
+  }
+
+  /** All plugins that were asked for, with the entries by which they were. */
+  get placed(): readonly Placed[] {
+    return this.#placed
+  }
+
+  /** Those of them that ran before, and went on running. */
+  get kept(): readonly Plugin[] {
+    return this.#kept
   }
 
   /** All plugins that were asked for, also those that failed, in the order of the file. */
   get plugins(): readonly Plugin[] {
-    return this.#plugins
+    return this.#placed.map(({ plugin }) => plugin)
   }
 
   statuses(): readonly PluginStatus[] {
-    return this.#plugins.map((plugin) => plugin.status())
+    return this.#placed.map(({ plugin, spec }) => ({
+      ...plugin.status(),
+      priority: spec.priority,
+    }))
   }
 
   /**
@@ -76,13 +105,14 @@ export class PluginRegistry {
       await this.stop()
       throw failure
     }
+    this.#running = []
   }
 
   /** Pings the plugins from now on: to be called when their hooks are bound. */
   watch(): void {
     this.#endWatch()
     this.#endWatch = watchHealth({
-      plugins: () => this.#plugins,
+      plugins: () => this.plugins,
       periodMs: this.#options.pingPeriodMs,
       log: this.#log,
       clock: this.#options.clock,
@@ -99,6 +129,7 @@ export class PluginRegistry {
       const failure = await this.#tried(spec, make)
       if (failure !== null) failures.push(failure)
     }
+    this.#running = []
     return failures
   }
 
@@ -112,19 +143,27 @@ export class PluginRegistry {
       if (known !== null && (known.code === 'PLUGIN_DUPLICATE' || !spec.required)) return known
       const name = `plugin "${spec.name ?? spec.localPath}"`
       return spec.required
-        ? new GatewayError(
-            'PLUGIN_REQUIRED',
-            `${name}: it is required, so the gateway does not start`,
-            { cause },
-          )
+        ? new GatewayError('PLUGIN_REQUIRED', `${name}: it is required, so ${this.#consequence}`, {
+            cause,
+          })
         : new GatewayError('PLUGIN_FILE', `${name} does not start`, { cause })
     }
   }
 
   async #startOne(spec: PluginSpec, make: PluginFactory): Promise<void> {
+    const before = this.plugins
+    const kept = await carriedOver(spec, this.#running)
+    if (kept !== null) {
+      // What it requires may be gone, or behind it now.
+      if (kept.manifest !== null) this.#admit(kept.manifest, before)
+      this.#holdings.hold(kept)
+      this.#placed.push({ plugin: kept, spec })
+      this.#kept.push(kept)
+      return
+    }
     const plugin = await make(spec)
-    const before = [...this.#plugins]
-    this.#plugins.push(plugin)
+    this.#holdings.hold(plugin)
+    this.#placed.push({ plugin, spec })
     await plugin.start((manifest) => this.#admit(manifest, before))
     const { version, hooks } = plugin.status()
     this.#log.info({ plugin: plugin.name, version, hooks }, 'plugin ready')
@@ -146,12 +185,20 @@ export class PluginRegistry {
     }
   }
 
-  /** Stops all plugins, the last first, and the watch; never throws. */
-  async stop(): Promise<void> {
+  /**
+   * Stops all plugins that no other generation holds, the last first, and the watch; never throws.
+   * Idempotent.
+   */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop()
+    return this.#stopping
+  }
+
+  async #stop(): Promise<void> {
     this.#endWatch()
-    for (const plugin of this.#plugins.toReversed()) {
+    for (const plugin of this.plugins.toReversed()) {
       try {
-        await plugin.stop()
+        await this.#holdings.release(plugin)
       } catch (thrown) {
         this.#log.error({ plugin: plugin.name }, `could not be stopped: ${sentenceOf(thrown)}`)
       }

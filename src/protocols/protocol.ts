@@ -47,7 +47,8 @@ export interface Wanted {
 /** Bytes held for steps, all sessions of a listener together. */
 export interface Budget {
   held: number
-  readonly heldMax: number
+  /** A reload may set another. */
+  heldMax: number
   /** Times that the budget was spent. */
   spent: number
 }
@@ -211,6 +212,10 @@ export interface Conversation {
   readonly midMessage: boolean
   /** True where a client may go on sending when its server has ended. */
   readonly outlivesServer: boolean
+  /** Between two exchanges: nothing is owed, held, half read or half written, either way. */
+  readonly atRest: boolean
+  /** Cuts as others want it from here on; only where it is at rest. */
+  rewatch(wishes: Wishes): void
   /** Names the server session for a later CancelRequest; "" until known. */
   readonly cancelKey: string
   /** What comes from the client from here on came encrypted; it may have to be refused. */
@@ -245,10 +250,14 @@ export interface EncryptionTerms {
   unencrypted(): void
 }
 
-export interface ConversationOptions {
+/** What the steps and observers of a session want to be given, and how much of it. */
+export interface Wishes {
   readonly fromClient: Wanted
   readonly fromServer: Wanted
   readonly limits: FlowLimits
+}
+
+export interface ConversationOptions extends Wishes {
   readonly waker: Waker
   /** Null: the server answers the login. */
   readonly gate: Gate | null

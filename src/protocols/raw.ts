@@ -93,6 +93,8 @@ class RawConversation implements Conversation {
   readonly owes = false
   readonly awaitsServer = false
   readonly midMessage = false
+  /** Where an exchange ends, nobody knows. */
+  readonly atRest = false
   readonly outlivesServer = true
   readonly cancelKey = ''
   refusalTold = false
@@ -112,6 +114,8 @@ class RawConversation implements Conversation {
   readonly departed = false
 
   secured(): void {}
+
+  rewatch(): void {}
 
   refuse(): void {
     this.refusalTold = true

@@ -52,6 +52,8 @@ export interface Account {
   /** Sessions that went on to another block because theirs could not be reached. */
   failovers: number
   cancelRequests: number
+  /** Sessions that a reload ended, because they could not go over to what it built. */
+  expelled: number
   /** Sessions ended because something inside went wrong. */
   internalErrors: number
 }
@@ -82,6 +84,7 @@ export function newAccount(): Account {
     upstreamFailures: 0,
     failovers: 0,
     cancelRequests: 0,
+    expelled: 0,
     internalErrors: 0,
   }
 }

@@ -3,7 +3,14 @@ import { addressesOf } from '../base/address.ts'
 import type { AddressPair, SessionFacts } from '../hooks/step.ts'
 import type { Conversation } from '../protocols/protocol.ts'
 import type { ServerSide } from './server-side.ts'
-import type { Surroundings } from './surroundings.ts'
+
+/** Where sessions are, and whose: no reload changes that, so they may all keep one of it. */
+export interface Place {
+  /** Prefix of session ids, unique to a listener and its start. */
+  readonly instance: string
+  readonly group: string
+  readonly protocol: string
+}
 
 /** The client's socket of the moment, as far as its addresses go. */
 interface Addressed {
@@ -16,7 +23,7 @@ const NO_BYTES: Uint8Array = new Uint8Array(0)
 /** Where facts are read from. */
 export interface FactSources {
   readonly number: number
-  readonly around: Surroundings
+  readonly place: Place
   readonly client: Addressed
   readonly server: ServerSide
   readonly conversation: Conversation
@@ -34,7 +41,7 @@ export class Facts implements SessionFacts {
   }
 
   get id(): string {
-    return `${this.#sources.around.instance}-${this.#sources.number}`
+    return `${this.#sources.place.instance}-${this.#sources.number}`
   }
   get client(): AddressPair {
     this.#client ??= addressesOf(this.#sources.client.socket)
@@ -44,13 +51,13 @@ export class Facts implements SessionFacts {
     return this.#sources.server.addresses
   }
   get group(): string {
-    return this.#sources.around.group
+    return this.#sources.place.group
   }
   get block(): string {
     return this.#sources.server.upstream.block
   }
   get protocol(): string {
-    return this.#sources.around.protocol.name
+    return this.#sources.place.protocol
   }
   get user(): string {
     return this.#sources.conversation.user

@@ -1,15 +1,22 @@
 /** Accepts clients for one server group and keeps their sessions. */
+import { chmodSync } from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
 import type { Socket, SocketHandler, TCPSocketListener, UnixSocketListener } from 'bun'
 import { addressText } from '../base/address.ts'
 import { GatewayError } from '../base/errors.ts'
 import type { Refusal } from '../hooks/verdict.ts'
 import type { EncryptionTerms } from '../protocols/protocol.ts'
 import { type Descriptors, processDescriptors } from './descriptors.ts'
-import { noDescriptors, tooMany } from './refusals.ts'
+import { noDescriptors, SHUTTING_DOWN, tooMany } from './refusals.ts'
 import { Session } from './session.ts'
 import type { ListenerOptions, Surroundings } from './surroundings.ts'
+import type { Tenancy } from './tenancy.ts'
 import type { ClientSide } from './tls.ts'
 import { makeWay, withMode } from './unix-socket.ts'
+
+type Listening = TCPSocketListener<ClientSide> | UnixSocketListener<ClientSide>
+/** What may be another after a reload. */
+type Socketed = Pick<ListenerOptions, 'address' | 'socketMode'>
 
 /** How often sessions are looked at for timeouts. */
 const BEAT_MS = 250
@@ -22,20 +29,21 @@ const SHORT = 'clients are refused: this process may not open enough files for s
 
 export class Listener {
   readonly group: string
-  readonly protocol: string
-  readonly sessionsMax: number
-  readonly #options: ListenerOptions
-  readonly #around: Surroundings
+  #options: ListenerOptions
+  #around: Surroundings
   readonly #descriptors: Descriptors
   readonly #sessions = new Set<Session>()
   readonly #closed = (session: Session): void => this.#forget(session)
   /** Those of them that were over `sessionsMax`: they take no place, and are heard out. */
   readonly #refused = new Set<Session>()
-  #listening: TCPSocketListener<ClientSide> | UnixSocketListener<ClientSide> | null = null
+  #listening: Listening | null = null
+  /** Opened for the address of a reload that is under way. */
+  #opened: Listening | null = null
   #beating: Timer | null = null
   #number = 0
   #emptied: (() => void) | null = null
-  #draining = false
+  #draining: Promise<void> | null = null
+  #farewell = SHUTTING_DOWN
   /** It was said already that there are not enough descriptors. */
   #short = false
 
@@ -43,11 +51,11 @@ export class Listener {
     this.#options = options
     this.#descriptors = options.descriptors ?? processDescriptors()
     this.group = options.group
-    this.protocol = options.protocol.name
-    this.sessionsMax = options.sessionsMax
+    const { group, protocol } = options
+    const instance = crypto.randomUUID().slice(0, 8)
     this.#around = {
       ...options,
-      instance: crypto.randomUUID().slice(0, 8),
+      place: { instance, group, protocol: protocol.name },
       beat: { now: performance.now() },
       encryption: encryptionOf(options),
       cancelTargets: new Map(),
@@ -56,6 +64,12 @@ export class Listener {
 
   get sessions(): number {
     return this.#sessions.size
+  }
+  get sessionsMax(): number {
+    return this.#options.sessionsMax
+  }
+  get protocol(): string {
+    return this.#options.protocol.name
   }
 
   /** Where it listens, with the port that was really taken. */
@@ -69,44 +83,101 @@ export class Listener {
   }
 
   /** Makes way for `start`: a Unix socket that a killed gateway left is removed. */
-  async prepare(): Promise<void> {
-    const { address } = this.#options
-    if (address.network === 'unix') await makeWay(address.path, `servers.${this.group}.address`)
+  prepare(): Promise<void> {
+    return this.#makeWay(this.#options)
   }
 
   /** Throws LISTEN_FAILED where the address cannot be taken. */
   start(): void {
-    const { address, socketMode = SOCKET_MODE } = this.#options
-    const shared = { socket: this.#clientHandlers(), allowHalfOpen: true }
-    try {
-      this.#listening =
-        address.network === 'unix'
-          ? withMode(socketMode, () => Bun.listen<ClientSide>({ unix: address.path, ...shared }))
-          : Bun.listen<ClientSide>({
-              hostname: address.host || '0.0.0.0',
-              port: address.port,
-              ...shared,
-            })
-    } catch (cause) {
-      const place = `servers.${this.group}.address: cannot listen on ${addressText(address)}`
-      throw new GatewayError('LISTEN_FAILED', `${place}; is another process using it?`, { cause })
-    }
+    this.#listening = this.#open(this.#options)
     this.#options.tls?.certificates.watch()
     this.#beating = setInterval(() => this.#beat(), BEAT_MS)
   }
 
-  /** No new clients; sessions end when idle, and by force after `timeoutMs`. */
-  async drain(timeoutMs: number): Promise<void> {
+  /** Takes another address beside the present one, until `renew` or `abandon`; throws as above. */
+  async alsoAt(other: Socketed): Promise<void> {
+    if (isDeepStrictEqual(this.#options.address, other.address)) return
+    await this.#makeWay(other)
+    this.#opened = this.#open(other)
+  }
+
+  abandon(): void {
+    this.#opened?.stop(true)
+    this.#opened = null
+  }
+
+  /**
+   * Works by what another generation has built: for new sessions at once, for the others at their
+   * next moment that allows it. Another address must have been taken before, by `alsoAt`.
+   */
+  renew(options: ListenerOptions): void {
+    const { place } = this.#around
+    const protocol = options.protocol.name
+    const same = place.protocol === protocol
+    this.#around = {
+      ...this.#around,
+      ...options,
+      place: same ? place : { ...place, protocol },
+      encryption: encryptionOf(options),
+    }
+    this.#options.tls?.certificates.stop()
+    options.tls?.certificates.watch()
+    this.#options = options
+    const { address, socketMode = SOCKET_MODE } = options
+    if (address.network === 'unix') chmodSync(address.path, socketMode)
+    if (this.#opened !== null) {
+      this.#listening?.stop(false)
+      this.#listening = this.#opened
+      this.#opened = null
+    }
+    for (const session of this.#sessions) session.renew(this.#around)
+  }
+
+  /** Ends the sessions that still use what an earlier generation has built. */
+  expel(tenancy: Tenancy): void {
+    for (const session of this.#sessions) session.expel(tenancy)
+  }
+
+  async #makeWay({ address }: Socketed): Promise<void> {
+    if (address.network === 'unix') await makeWay(address.path, `servers.${this.group}.address`)
+  }
+
+  #open({ address, socketMode = SOCKET_MODE }: Socketed): Listening {
+    const shared = { socket: this.#clientHandlers(), allowHalfOpen: true }
+    try {
+      return address.network === 'unix'
+        ? withMode(socketMode, () => Bun.listen<ClientSide>({ unix: address.path, ...shared }))
+        : Bun.listen<ClientSide>({
+            hostname: address.host || '0.0.0.0',
+            port: address.port,
+            ...shared,
+          })
+    } catch (cause) {
+      const place = `servers.${this.group}.address: cannot listen on ${addressText(address)}`
+      throw new GatewayError('LISTEN_FAILED', `${place}; is another process using it?`, { cause })
+    }
+  }
+
+  /** No new clients; sessions end when idle, and by force after `timeoutMs`. Idempotent. */
+  drain(timeoutMs: number, farewell = SHUTTING_DOWN): Promise<void> {
+    this.#draining ??= this.#drain(timeoutMs, farewell)
+    return this.#draining
+  }
+
+  /** Ends all sessions now, without waiting for what they do. */
+  force(): void {
+    for (const session of this.#sessions) session.drain(true, this.#farewell)
+  }
+
+  async #drain(timeoutMs: number, farewell: Refusal): Promise<void> {
     this.#listening?.stop(false)
-    this.#draining = true
-    for (const session of this.#sessions) session.drain(false)
+    this.#farewell = farewell
+    for (const session of this.#sessions) session.drain(false, farewell)
     if (this.#sessions.size > 0) {
       const emptied = new Promise<void>((resolve) => {
         this.#emptied = resolve
       })
-      const timer = setTimeout(() => {
-        for (const session of this.#sessions) session.drain(true)
-      }, timeoutMs)
+      const timer = setTimeout(() => this.force(), timeoutMs)
       await emptied
       clearTimeout(timer)
     }
@@ -168,7 +239,7 @@ export class Listener {
     this.#around.beat.now = now
     for (const session of this.#sessions) {
       session.check(now)
-      if (this.#draining) session.drain(false)
+      if (this.#draining !== null) session.drain(false, this.#farewell)
     }
     for (const pool of this.#options.pools.values()) pool.check(now)
   }

@@ -5,7 +5,9 @@ import type { FromClientStep, SessionFacts } from '../hooks/step.ts'
 import type { Refusal } from '../hooks/verdict.ts'
 import type { ClientFlow, Flow, Wanted } from '../protocols/protocol.ts'
 import type { Account } from './account.ts'
+import { showEnd, showRequest } from './edges.ts'
 import type { Outlet } from './outlet.ts'
+import type { ListenerOptions } from './surroundings.ts'
 
 /** The steps and observers of one direction, as a generation built them. */
 export interface DirectionHooks {
@@ -23,7 +25,8 @@ export interface DirectionHooks {
 
 /** What a pump asks of its session. */
 export interface PumpOwner {
-  readonly account: Account
+  /** Who counts what a pump does. */
+  readonly around: Pick<ListenerOptions, 'account' | 'stepFailed' | 'denied'>
   readonly facts: SessionFacts
   readonly line: ObserverLine | null
   /** Ends the session with last words to the client, if any. */
@@ -38,8 +41,6 @@ export interface PumpOwner {
   secure(hello: Uint8Array): void
   route(block: string): string | null
   rememberRequest(bytes: Uint8Array): void
-  stepFailed(plugin: string, hook: DirectionHooks['decides'], cause: string): void
-  denied(hook: DirectionHooks['decides']): void
   /** The pump looked at everything that came; the other side may go on. */
   progressed(): void
   broke(thrown: unknown): void
@@ -58,8 +59,6 @@ const ANSWERING = 16
  */
 const EARLY_BYTES_MAX = 16_384
 
-const EMPTY: Uint8Array = new Uint8Array(0)
-
 interface Source {
   pause(): void
   resume(): void
@@ -68,12 +67,12 @@ interface Source {
 export class Pump implements Sink {
   readonly #account: Account
   readonly #flow: Flow
-  readonly #chain: Chain
-  readonly #hooks: DirectionHooks
+  #chain: Chain
+  #hooks: DirectionHooks
   readonly #owner: PumpOwner
   readonly #answer: ClientFlow | null
   /** True where nobody looks at this direction. */
-  readonly #untouched: boolean
+  #untouched: boolean
   #outlet: Outlet | null = null
   /** Where answers of our own end up, without the server. */
   #echo: Outlet | null = null
@@ -91,13 +90,35 @@ export class Pump implements Sink {
 
   /** `answer` is the client's flow where this is the direction from the client, else null. */
   constructor(flow: Flow, answer: ClientFlow | null, hooks: DirectionHooks, owner: PumpOwner) {
-    this.#account = owner.account
+    this.#account = owner.around.account
     this.#flow = flow
     this.#answer = answer
     this.#hooks = hooks
     this.#owner = owner
     this.#untouched = hooks.wanted.tags === null && !hooks.keepsRequest
-    this.#chain = new Chain(hooks.steps, owner.facts, answer ?? flow, this, hooks.wanted.cut)
+    this.#chain = this.#chainOf(hooks)
+  }
+
+  #chainOf({ steps, wanted }: DirectionHooks): Chain {
+    return new Chain(steps, this.#owner.facts, this.#answer ?? this.#flow, this, wanted.cut)
+  }
+
+  /** Works for the steps and observers of another generation; only where it is at rest. */
+  rehook(hooks: DirectionHooks): void {
+    this.#hooks = hooks
+    this.#untouched = hooks.wanted.tags === null && !hooks.keepsRequest
+    this.#chain = this.#chainOf(hooks)
+  }
+
+  /** The owner is told of progress also by chunks that nobody looks at, until `rehook`. */
+  attend(): void {
+    this.#untouched = false
+  }
+
+  /** Started, with nothing under way and nothing waiting. */
+  get atRest(): boolean {
+    const still = (this.#stops & (WAITING | NOT_STARTED | ANSWERING)) === 0 && !this.#working
+    return still && this.#backlog.length === 0 && !this.#ended
   }
 
   /** Names the socket that is read; it is paused and resumed as the pump needs. */
@@ -239,7 +260,7 @@ export class Pump implements Sink {
           else flow.dropOversize()
           break
         case 'edge': {
-          const shown = this.#show(flow.bytes)
+          const shown = showRequest(this.#hooks.edges, this.#owner.facts, flow.bytes)
           if (shown === null) break
           this.#waitFor(shown)
           return true
@@ -304,30 +325,8 @@ export class Pump implements Sink {
     const done = this.#onEnd
     this.#onEnd = null
     if (done === null) return
-    this.#showEnd()
+    showEnd(this.#hooks.edges, this.#owner.facts, this.#owner.line)
     done()
-  }
-
-  /** A plugin hears of the end of the session only when it has been shown that of the client. */
-  #showEnd(): void {
-    for (const { plugin, shown } of this.#shown(EMPTY)) {
-      if (shown instanceof Promise) this.#owner.line?.after(plugin, shown)
-    }
-  }
-
-  /** Shows bytes to the steps that see edges; what they answer is ignored. */
-  #show(bytes: Uint8Array): Promise<unknown> | null {
-    if (this.#hooks.edges.length === 0) return null
-    return Promise.all(this.#shown(bytes).map(({ shown }) => shown))
-  }
-
-  #shown(bytes: Uint8Array) {
-    const copy = bytes.slice()
-    const nothing = { fields: null, about: null }
-    return this.#hooks.edges.map((step) => ({
-      plugin: step.plugin,
-      shown: step.decide(this.#owner.facts, copy, nothing),
-    }))
   }
 
   forward(bytes: Uint8Array): void {
@@ -347,7 +346,7 @@ export class Pump implements Sink {
   }
 
   deny(unit: Uint8Array, refusal: Refusal): void {
-    this.#owner.denied(this.#hooks.decides)
+    this.#owner.around.denied(this.#hooks.decides)
     const out = this.#flow.deny(unit, refusal)
     if (out === null) this.#owner.refuse(refusal)
     else this.#write(out)
@@ -369,7 +368,7 @@ export class Pump implements Sink {
   }
 
   failed(plugin: string, cause: string): void {
-    this.#owner.stepFailed(plugin, this.#hooks.decides, cause)
+    this.#owner.around.stepFailed(plugin, this.#hooks.decides, cause)
   }
 
   #set(reason: number): void {

@@ -30,6 +30,12 @@ export const CERTIFICATE_UNKNOWN: Refusal = {
   hint: 'It must be in date, and signed by an authority that this gateway trusts.',
 }
 
+export const RECONFIGURED: Refusal = {
+  code: '57P01',
+  message: 'the configuration of the gateway has changed',
+  hint: 'Connect again.',
+}
+
 export function unreachable(block: string): Refusal {
   return {
     code: '08006',

@@ -29,6 +29,11 @@ export class ServerPool {
     this.keeping = options.keeping
   }
 
+  /** Nothing is kept from now on. Idempotent. */
+  stop(): void {
+    this.pool.retire()
+  }
+
   /** Looks after the connections that nobody uses; called on every beat, `now` in milliseconds. */
   check(now: number): void {
     const { checkPeriodMs, idleTimeoutMs, lifetimeMs } = this.#options

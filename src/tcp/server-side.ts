@@ -39,7 +39,7 @@ export class ServerSide {
   socket: Socket<ServerOwner> | null = null
   /** The connection, where it is one that the gateway has logged in. */
   kept: KeptServer | null = null
-  readonly #around: Surroundings
+  #around: Surroundings
   readonly #owner: ServerSideOwner
   #pair: AddressPair | null = null
   /** The pool in which this session has a place, where it has one. */
@@ -58,6 +58,12 @@ export class ServerSide {
     this.#owner = owner
     this.#client = client
     this.upstream = around.balancer.next(client.socket)
+  }
+
+  /** Another generation's upstreams and pools serve from now on; this one's must be among them. */
+  renew(around: Surroundings): void {
+    this.#around = around
+    this.#detours = null
   }
 
   /** Both ends of the connection; empty where there is none. */

@@ -7,17 +7,19 @@ import type { ObserverLine } from '../hooks/observers.ts'
 import type { OpeningVerdict, Refusal } from '../hooks/verdict.ts'
 import type { Conversation } from '../protocols/protocol.ts'
 import type { Upstream } from '../upstream/upstream.ts'
-import type { Account } from './account.ts'
 import { Cancellation } from './cancellation.ts'
 import { ClientEnd } from './client-end.ts'
 import { Facts } from './facts.ts'
-import { type DirectionHooks, Pump, type PumpOwner } from './pump.ts'
+import { goOver } from './move.ts'
+import { Pump, type PumpOwner } from './pump.ts'
 import * as refusals from './refusals.ts'
 import type { ServerOwner } from './server-owner.ts'
 import { ServerSide } from './server-side.ts'
-import type { ServiceHooks, Surroundings } from './surroundings.ts'
+import { SessionStanding } from './standing.ts'
+import type { Surroundings } from './surroundings.ts'
+import type { Tenancy } from './tenancy.ts'
 import type { ClientSide, SecuredSide, TlsFacts } from './tls.ts'
-import { type Standing, Waits } from './waits.ts'
+import { Waits } from './waits.ts'
 
 /** A process id and a secret, as every client knows them. */
 const KEY_BYTES = 8
@@ -31,15 +33,16 @@ const KEY_BYTES = 8
  */
 type State = 'opening' | 'refusing' | 'running' | 'cancelling' | 'closing' | 'closed'
 
-export class Session implements PumpOwner, ServerOwner, SecuredSide, Standing {
-  readonly #around: Surroundings
+export class Session implements PumpOwner, ServerOwner, SecuredSide {
+  #around: Surroundings
+  /** What another generation has built, until the session can go over to it. */
+  #next: Surroundings | null = null
   readonly #forget: (session: Session) => void
-  readonly #hooks: ServiceHooks
   readonly #client: ClientEnd
   readonly #conversation: Conversation
   readonly #toServer: Pump
   readonly #toClient: Pump
-  readonly line: ObserverLine | null
+  line: ObserverLine | null
   readonly facts: Facts
   readonly #server: ServerSide
   #state: State = 'opening'
@@ -49,6 +52,7 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide, Standing {
   /** The client sends no more, and its kept server is not told. */
   #orphaned = false
   readonly #waits: Waits
+  readonly #standing: SessionStanding
 
   constructor(
     number: number,
@@ -58,41 +62,45 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide, Standing {
   ) {
     this.#around = around
     this.#forget = forget
-    this.#hooks = around.hooks
+    around.tenancy.enter()
     this.#client = new ClientEnd(client)
     this.#server = new ServerSide(around, this, this.#client)
     this.#waits = new Waits(around, around.beat.now)
-    this.#conversation = around.protocol.converse({
-      fromClient: this.#hooks.fromClient.wanted,
-      fromServer: this.#hooks.fromServer.wanted,
-      limits: around.limits,
-      encryption: around.encryption,
+    const { place, hooks, limits, encryption, gate } = around
+    const conversation = around.protocol.converse({
+      fromClient: hooks.fromClient.wanted,
+      fromServer: hooks.fromServer.wanted,
+      limits,
+      encryption,
       waker: {
         wakeToServer: () => this.#toServer.wake(),
         wakeToClient: () => this.#toClient.wake(),
       },
-      gate: around.gate,
+      gate,
     })
-    const { fromClient, fromServer } = this.#conversation
+    this.#conversation = conversation
+    const { fromClient, fromServer } = conversation
     const ends = { client: this.#client, server: this.#server }
-    this.facts = new Facts({ number, around, ...ends, conversation: this.#conversation })
-    this.#toServer = new Pump(fromClient, fromClient, this.#hooks.fromClient, this)
-    this.#toClient = new Pump(fromServer, null, this.#hooks.fromServer, this)
+    this.facts = new Facts({ number, place, ...ends, conversation })
+    this.#toServer = new Pump(fromClient, fromClient, hooks.fromClient, this)
+    this.#toClient = new Pump(fromServer, null, hooks.fromServer, this)
     this.#toServer.readFrom(client)
     this.#toServer.writeTo(this.#server.outlet)
     this.#toServer.answerTo(this.#client.outlet)
     this.#toClient.writeTo(this.#client.outlet)
-    this.line = this.#hooks.observers?.line(this.facts) ?? null
+    this.line = hooks.observers?.line(this.facts) ?? null
+    const pumps = { toServer: this.#toServer, toClient: this.#toClient }
+    this.#standing = new SessionStanding({ conversation, ...pumps, ...ends, waits: this.#waits })
   }
 
-  get account(): Account {
-    return this.#around.account
+  get around(): Surroundings {
+    return this.#around
   }
 
   /** Asks the onOpening chain, then connects; `refusal` is given where it is already decided. */
   open(refusal: Refusal | null): void {
     if (refusal !== null) return this.#hearOut(refusal)
-    const { opening } = this.#hooks
+    const { opening } = this.#around.hooks
     if (opening === null) return this.#begin()
     const verdict = opening(this.facts)
     if (!(verdict instanceof Promise)) return this.#opened(verdict)
@@ -133,15 +141,12 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide, Standing {
 
   /** Goes to a server, unless the client must be let in before. */
   #begin(): void {
-    if (this.#around.gate !== null) this.#introduce()
-    else this.#server.reach(this.#conversation.startup, (refusal) => this.#arrived(refusal))
-  }
-
-  #arrived(refusal: Refusal | null): void {
-    if (refusal === null) {
+    if (this.#around.gate !== null) return this.#introduce()
+    this.#server.reach(this.#conversation.startup, (refusal) => {
+      if (refusal !== null) return this.#hearOut(refusal)
       this.#connected()
       this.#introduce()
-    } else this.#hearOut(refusal)
+    })
   }
 
   #connected(): void {
@@ -258,9 +263,8 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide, Standing {
   serverEnded(server: Socket<ServerOwner>): void {
     if (server !== this.#server.socket || this.#state !== 'running') return
     this.#toClient.end(() => {
-      if (this.#conversation.outlivesServer) {
-        this.#client.shutdown()
-      } else this.#serverGone()
+      if (this.#conversation.outlivesServer) this.#client.shutdown()
+      else this.#serverGone()
     })
   }
 
@@ -331,14 +335,6 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide, Standing {
     this.facts.lastRequest = bytes.slice()
   }
 
-  stepFailed(plugin: string, hook: DirectionHooks['decides'], cause: string): void {
-    this.#around.stepFailed(plugin, hook, cause)
-  }
-
-  denied(hook: DirectionHooks['decides']): void {
-    this.#around.denied(hook)
-  }
-
   progressed(): void {
     this.#toServer.relieve()
     const { cancelKey, refusalTold, departed } = this.#conversation
@@ -348,14 +344,29 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide, Standing {
       const { upstream, kept } = this.#server
       this.#around.cancelTargets.set(cancelKey, { upstream, kept })
     }
+    if (this.#next !== null) this.renew(this.#next)
+  }
+
+  /** Goes over to what another generation built: at once, or at the next moment that allows it. */
+  renew(next: Surroundings): void {
+    this.#next = next
+    if (this.#state !== 'running' || !goOver(this.#standing.parts, this.#around, next)) return
+    this.#next = null
+    this.#around = next
+    this.line = next.hooks.observers?.line(this.facts, this.line) ?? null
+  }
+
+  /** Ends the session where it still uses what that generation has built. */
+  expel(tenancy: Tenancy): void {
+    if (this.#around.tenancy !== tenancy) return
+    this.#around.account.expelled += 1
+    this.refuse(refusals.RECONFIGURED)
   }
 
   broke(thrown: unknown): void {
-    this.#around.account.internalErrors += 1
-    this.#around.log.error(
-      { err: thrown, session: this.facts.id },
-      'a session broke and was closed',
-    )
+    const { account, log } = this.#around
+    account.internalErrors += 1
+    log.error({ err: thrown, session: this.facts.id }, 'a session broke and was closed')
     this.close(null)
   }
 
@@ -363,34 +374,18 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide, Standing {
   check(now: number): void {
     this.#client.check(now, this.#waits.lingered(now))
     // The client has left, and its server does not react to that: it hangs.
-    const deserted = this.#leaving && this.#state === 'running' && !this.underWay
+    const deserted = this.#leaving && this.#state === 'running' && !this.#standing.underWay
     if (deserted && this.#waits.silent(now)) this.close(null)
-    const overdue = this.#waits.overdue(now, this)
-    if (overdue === null) return
-    this.#around.account[overdue.counted] += 1
-    this.refuse(overdue.refusal)
-  }
-
-  get underWay(): boolean {
-    return this.#conversation.owes || this.#toServer.busy || this.#toClient.busy
-  }
-  get loggedIn(): boolean {
-    return this.#state !== 'refusing' && this.#conversation.loggedIn
-  }
-  get awaitsServer(): boolean {
-    // Not where the client, or a step, is what keeps its words from going on.
-    const held = this.#toServer.busy || this.#toClient.busy || this.#client.outlet.full
-    return !held && this.#server.socket !== null && this.#conversation.awaitsServer
-  }
-  get keptForServer(): number {
-    return this.#server.socket === null ? 0 : this.#server.outlet.kept
+    const { counted, refusal } = this.#waits.overdue(now, this.#standing) ?? {}
+    if (counted !== undefined) this.#around.account[counted] += 1
+    if (refusal !== undefined) this.refuse(refusal)
   }
 
   /** Asks the session to end for a shutdown: at once where nothing is under way, or by force. */
-  drain(force: boolean): void {
-    const busy = this.#state === 'running' && (!this.#conversation.idle || this.underWay)
+  drain(force: boolean, farewell: Refusal): void {
+    const busy = this.#state === 'running' && (!this.#conversation.idle || this.#standing.underWay)
     if (!force && (busy || this.#state === 'cancelling')) return
-    this.refuse(refusals.SHUTTING_DOWN)
+    this.refuse(farewell)
   }
 
   #closed(): void {
@@ -399,5 +394,6 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide, Standing {
     if (this.#cancelKey !== '') this.#around.cancelTargets.delete(this.#cancelKey)
     this.line?.tell('onClosed', { error: this.#error })
     this.#forget(this)
+    this.#around.tenancy.leave()
   }
 }

@@ -9,9 +9,11 @@ import type { Balancer } from '../upstream/balancer.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { Account } from './account.ts'
 import type { Descriptors } from './descriptors.ts'
+import type { Place } from './facts.ts'
 import type { KeptServer } from './kept-server.ts'
 import type { DirectionHooks } from './pump.ts'
 import type { ServerPool } from './server-pool.ts'
+import type { Tenancy } from './tenancy.ts'
 import type { TlsOptions } from './tls.ts'
 
 /** The hooks of one service, as a generation built them. */
@@ -45,6 +47,8 @@ export interface ListenerOptions {
   readonly loginTimeoutMs: number
   readonly idleTimeoutMs: number
   readonly account: Account
+  /** The sessions that use these. */
+  readonly tenancy: Tenancy
   readonly log: Logger
   stepFailed(plugin: string, hook: DirectionHooks['decides'], cause: string): void
   denied(hook: DirectionHooks['decides']): void
@@ -63,8 +67,7 @@ export interface CancelTarget {
 /** What a session is given by its listener. */
 export interface Surroundings
   extends Omit<ListenerOptions, 'address' | 'sessionsMax' | 'descriptors'> {
-  /** Prefix of session ids, unique to this listener and start. */
-  readonly instance: string
+  readonly place: Place
   /** The time of the last beat, in milliseconds, so that sessions need not ask the clock. */
   readonly beat: { now: number }
   readonly encryption: EncryptionTerms

@@ -16,12 +16,16 @@ export interface UpstreamsOptions {
   readonly proxies: Readonly<Record<string, ProxyConfig>>
   /** Told when an upstream goes out, and when it comes back. */
   readonly log: Logger
+  /** The upstream that is there already for a block of which nothing has changed; else null. */
+  readonly known?: (block: string, client: ClientConfig) => Upstream | null
 }
 
 /** One for each block; none is probed before it is watched. */
 export function createUpstreams(options: UpstreamsOptions): readonly Upstream[] {
   const { group, clients } = options
   return Object.entries(clients).map(([block, client]) => {
+    const known = options.known?.(block, client) ?? null
+    if (known !== null) return known
     const address = parseAddress(client.address, client.network)
     if (address === null) {
       const key = `clients.${group}.${block}.address`
@@ -43,17 +47,17 @@ export function createUpstreams(options: UpstreamsOptions): readonly Upstream[] 
         receiveTimeoutMs: client.receiveTimeout,
         sendDeadlineMs: client.sendDeadline,
       },
-      probing: probingOf(block, client, options),
+      probing: probingOf(block, options),
     })
   })
 }
 
-function probingOf(
+/** How the upstream of a block is probed. */
+export function probingOf(
   block: string,
-  { address }: ClientConfig,
   { group, server, clients, proxies, log }: UpstreamsOptions,
 ): Probing {
-  const name = `${address} (clients.${group}.${block})`
+  const name = `${clients[block]?.address} (clients.${group}.${block})`
   return {
     periodMs: proxies[block]?.healthCheckPeriod ?? 0,
     // Where there is a choice it should be a good one from the first client on.

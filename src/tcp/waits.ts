@@ -39,7 +39,7 @@ export class Waits {
   serverSpoke: number
   /** -1: the session is not closing. */
   #closingSince = -1
-  readonly #client: ClientPatience
+  #client: ClientPatience
   readonly #since: number
   #server: ServerPatience | null = null
   #connectedAt = 0
@@ -54,6 +54,11 @@ export class Waits {
     this.#since = now
     this.clientSpoke = now
     this.serverSpoke = now
+  }
+
+  /** Other limits hold for the client from now on. */
+  renew(client: ClientPatience): void {
+    this.#client = client
   }
 
   /** There is a connection to a server, which has limits of its own. */

@@ -85,9 +85,9 @@ export class Upstream {
     return this.health.lastError
   }
 
-  /** Begins to probe it, where that is configured, until `stop`. */
-  watch(): void {
-    const { probing, address, dialTimeoutMs } = this.#options
+  /** Begins to probe it, where that is configured, until `stop`; or goes on in another way. */
+  watch(probing = this.#options.probing): void {
+    const { address, dialTimeoutMs } = this.#options
     if (probing === undefined) return
     const { question, ...watching } = probing
     const timeoutMs = Math.min(dialTimeoutMs || PROBE_TIMEOUT_MS_MAX, PROBE_TIMEOUT_MS_MAX)

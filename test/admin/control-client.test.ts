@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { startControl } from '../../src/admin/control.ts'
 import { askControl } from '../../src/admin/control-client.ts'
 import { openRunFolder } from '../../src/admin/run-folder.ts'
-import { PLUGINS, STATUS } from './reports.ts'
+import { PLUGINS, RELOADED, STATUS } from './reports.ts'
 
 const CLIENT = join(import.meta.dir, '../../src/admin/control-client.ts')
 
@@ -22,7 +22,11 @@ function environment() {
 async function startGateway(version: string) {
   const folder = openRunFolder(environment())
   const status = { ...STATUS, version }
-  const control = await startControl(folder, { status: () => status, plugins: () => PLUGINS })
+  const control = await startControl(folder, {
+    status: () => status,
+    plugins: () => PLUGINS,
+    reload: async () => RELOADED,
+  })
   return {
     folder,
     stop: async () => {

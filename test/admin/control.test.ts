@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ControlAnswers, startControl } from '../../src/admin/control.ts'
 import { openRunFolder, type RunFolder } from '../../src/admin/run-folder.ts'
-import { PLUGINS, STATUS } from './reports.ts'
+import { PLUGINS, RELOADED, STATUS } from './reports.ts'
 
 let home = ''
 let folder: RunFolder
@@ -17,7 +17,11 @@ afterEach(() => {
   rmSync(home, { recursive: true, force: true })
 })
 
-const answers: ControlAnswers = { status: () => STATUS, plugins: () => PLUGINS }
+const answers: ControlAnswers = {
+  status: () => STATUS,
+  plugins: () => PLUGINS,
+  reload: async () => RELOADED,
+}
 
 function ask(path: string, init: RequestInit = {}) {
   return fetch(`http://postern${path}`, { unix: folder.controlSocket, keepalive: false, ...init })
@@ -36,9 +40,12 @@ test('what is not known, and any other method, is refused', async () => {
   const unknown = await ask('/secrets')
   expect([unknown.status, await unknown.json()]).toEqual([
     404,
-    { error: 'ask for /status, /plugins' },
+    { error: 'ask for /status, /plugins, /reload' },
   ])
   expect((await ask('/status', { method: 'POST', body: '{}' })).status).toBe(405)
+  const asked = await ask('/reload')
+  expect([asked.status, asked.headers.get('allow')]).toEqual([405, 'POST'])
+  expect(await (await ask('/reload', { method: 'POST' })).json()).toEqual(RELOADED)
   await control.stop()
 })
 

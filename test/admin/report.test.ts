@@ -1,8 +1,8 @@
 import { expect, test } from 'bun:test'
 import type { PluginReport } from '../../src/admin/report.ts'
-import { parsePluginReports, parseStatusReport } from '../../src/admin/report.ts'
+import { parsePluginReports, parseReloadReport, parseStatusReport } from '../../src/admin/report.ts'
 import type { PluginStatus } from '../../src/plugins/plugin.ts'
-import { PLUGINS, STATUS } from './reports.ts'
+import { PLUGINS, RELOADED, STATUS } from './reports.ts'
 
 function overTheWire(value: unknown): unknown {
   const read: unknown = JSON.parse(JSON.stringify(value))
@@ -12,6 +12,8 @@ function overTheWire(value: unknown): unknown {
 test('a report survives the way over the socket', () => {
   expect(parseStatusReport(overTheWire(STATUS))).toEqual(STATUS)
   expect(parsePluginReports(overTheWire(PLUGINS))).toEqual(PLUGINS)
+  expect(parseReloadReport(overTheWire(RELOADED))).toEqual(RELOADED)
+  expect(() => parseReloadReport({ ...RELOADED, outcome: 'maybe' })).toThrow('reload.outcome')
 })
 
 test('keys of a newer version are passed over', () => {

@@ -1,12 +1,17 @@
 /** What a gateway in good health tells of itself, for tests of those who ask and who print. */
-import type { PluginReport, StatusReport } from '../../src/admin/report.ts'
+import type { PluginReport, ReloadReport, StatusReport } from '../../src/admin/report.ts'
 
 export const STATUS: StatusReport = {
   version: '1.2.3',
   pid: 4711,
   uptimeSeconds: 93784.2,
   state: 'ready',
-  generation: 1,
+  generation: 3,
+  generations: [
+    { number: 2, sessions: 1 },
+    { number: 3, sessions: 2 },
+  ],
+  reloads: { done: 2, refused: 1, lastError: 'servers.default.address: cannot listen' },
   listeners: [
     {
       group: 'default',
@@ -31,6 +36,14 @@ export const STATUS: StatusReport = {
   bytes: { fromClients: 1000, toServers: 1000, fromServers: 5_000_000_000, toClients: 5_000_000 },
   plugins: { total: 2, ready: 1 },
   metricsAddress: '127.0.0.1:9090',
+}
+
+export const RELOADED: ReloadReport = {
+  outcome: 'done',
+  generation: 4,
+  changes: ['servers.default.sessionsMax', 'plugin "audit" was started'],
+  problems: [],
+  tookMs: 12,
 }
 
 export const PLUGINS: readonly PluginReport[] = [

@@ -164,3 +164,17 @@ test('the level can be set later, for what is written from then on', async () =>
   })
   expect(records.map(({ message }) => message)).toEqual(['two', 'five'])
 })
+
+test('the level of a logger is that of its children too, however old they are', async () => {
+  const records = await recordsOf('children', { level: 'warn' }, (log) => {
+    const child = log.child({ plugin: 'audit' })
+    const grandchild = child.child({ call: 1 })
+    child.info('one')
+    setLevel(log, 'info')
+    child.info('two')
+    grandchild.info('three')
+    setLevel(log, 'error')
+    child.warn('four')
+  })
+  expect(records.map(({ message }) => message)).toEqual(['two', 'three'])
+})

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { startControl } from '../../src/admin/control.ts'
 import { openRunFolder } from '../../src/admin/run-folder.ts'
 import { pluginChecksum, pluginList } from '../../src/cli/plugin.ts'
-import { PLUGINS, STATUS } from '../admin/reports.ts'
+import { PLUGINS, RELOADED, STATUS } from '../admin/reports.ts'
 import { record, thrownBy } from './recorder.ts'
 
 let home = ''
@@ -18,7 +18,11 @@ const env = () => ({ XDG_RUNTIME_DIR: home, TMPDIR: home })
 
 async function startGateway(plugins = PLUGINS) {
   const folder = openRunFolder(env())
-  const control = await startControl(folder, { status: () => STATUS, plugins: () => plugins })
+  const control = await startControl(folder, {
+    status: () => STATUS,
+    plugins: () => plugins,
+    reload: async () => RELOADED,
+  })
   return {
     stop: async () => {
       await control.stop()

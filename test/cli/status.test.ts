@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { startControl } from '../../src/admin/control.ts'
 import { openRunFolder } from '../../src/admin/run-folder.ts'
 import { ageText, bytesText, status, statusText } from '../../src/cli/status.ts'
-import { PLUGINS, STATUS } from '../admin/reports.ts'
+import { PLUGINS, RELOADED, STATUS } from '../admin/reports.ts'
 import { record, thrownBy } from './recorder.ts'
 
 let home = ''
@@ -18,7 +18,11 @@ const env = () => ({ XDG_RUNTIME_DIR: home, TMPDIR: home })
 
 async function startGateway() {
   const folder = openRunFolder(env())
-  const control = await startControl(folder, { status: () => STATUS, plugins: () => PLUGINS })
+  const control = await startControl(folder, {
+    status: () => STATUS,
+    plugins: () => PLUGINS,
+    reload: async () => RELOADED,
+  })
   return {
     socket: folder.controlSocket,
     stop: async () => {
@@ -46,13 +50,16 @@ test('scripts get the whole report as JSON, from the socket they name', async ()
 
 test('the report for people has listeners, upstreams, sessions, bytes and plugins', () => {
   const text = statusText(STATUS, false)
-  expect(text).toStartWith('postern 1.2.3, process 4711, up 1d 2h, generation 1: ready\n')
+  expect(text).toStartWith('postern 1.2.3, process 4711, up 1d 2h, generation 3: ready\n')
   expect(text).toMatch(/^default +127\.0\.0\.1:15432 +postgres +3 +10000$/m)
   expect(text).toMatch(/^default +reads +replica:5432 +no +connection refused$/m)
   expect(text).toMatch(/^default +spare +spare:5432 +not tried$/m)
   expect(text).toContain('sessions    3 open, 12345 so far, 1 refused\n')
   expect(text).toContain('to clients  5.00 GB received, 5.00 MB sent on\n')
   expect(text).toContain('plugins     1 of 2 ready\n')
+  expect(text).toContain(
+    'reloads     2 done, 1 refused; 1 session on generation 2; the last: servers.',
+  )
   expect(text).toEndWith('metrics     http://127.0.0.1:9090')
   expect(text).not.toContain('\u001b')
   expect(Bun.stripANSI(statusText(STATUS, true))).toBe(text)

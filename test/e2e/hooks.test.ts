@@ -372,7 +372,6 @@ describe('at the stop', () => {
   test.each([
     ['SIGINT', 'interrupt'],
     ['SIGTERM', 'terminated'],
-    ['SIGHUP', 'hangup'],
     ['SIGQUIT', 'quit'],
     ['SIGABRT', 'aborted'],
   ] as const)('%s is told of as "%s"', async (signal, word) => {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { readFileSync } from 'node:fs'
 import { query } from '../kit/frontend.ts'
 import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
 import {
@@ -11,6 +12,7 @@ import {
   waits,
 } from '../kit/traffic.ts'
 import { connectWire, openSession } from '../kit/wire.ts'
+import { buildPlugins, listed, login, scripted, startWith } from './plugins-scene.ts'
 
 setDefaultTimeout(30_000)
 
@@ -87,21 +89,61 @@ test('what runs longer than drainTimeout is ended, also in the server', async ()
   await until('no session is left', async () => (await witness.rows(left)).length === 0)
 })
 
-test('a second SIGTERM changes nothing: what runs is still finished', async () => {
-  const gateway = await startBefore(server)
-  using holder = await openSession(server)
-  await holder.query('select pg_advisory_lock(1000)')
-  using busy = await connectWire(gateway)
-  const { pid } = await busy.login(server)
-  using idle = await openSession({ ...server, port: gateway.port })
-  busy.send(query("select pg_advisory_lock(1000), 'finished'"))
-  await waits(holder, pid, 'advisory')
-  process.kill(gateway.pid, 'SIGTERM')
-  await idle.expect('ErrorResponse')
-  process.kill(gateway.pid, 'SIGTERM')
-  expect((await statusOf(gateway)).state).toBe('draining')
-  await holder.query('select pg_advisory_unlock(1000)')
-  await busy.expect('RowDescription')
-  expect((await busy.expect('DataRow')).values[1]).toBe('finished')
-  expect((await gateway.exited).status).toBe(0)
+function stateOf(pid: number | null): string {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return stat.slice(stat.lastIndexOf(')') + 2).charAt(0)
+  } catch {
+    return 'gone'
+  }
+}
+
+describe('a second signal to stop', () => {
+  test('ends at once what the first one waits for, with the exit status 1', async () => {
+    const gateway = await startBefore(server, { plugins: auditPlugins() })
+    using holder = await openSession(server)
+    await holder.query('select pg_advisory_lock(1000)')
+    using busy = await connectWire(gateway)
+    const { pid } = await busy.login(server)
+    using within = await openSession({ ...server, port: gateway.port })
+    await within.query('begin')
+    busy.send(query("select pg_advisory_lock(1000), 'finished'"))
+    await waits(holder, pid, 'advisory')
+    process.kill(gateway.pid, 'SIGTERM')
+    await gateway.logged('stopping')
+    expect((await statusOf(gateway)).state).toBe('draining')
+    process.kill(gateway.pid, 'SIGINT')
+    expect(await within.expect('ErrorResponse')).toMatchObject(SHUTTING_DOWN)
+    expect(await busy.expect('ErrorResponse')).toMatchObject(SHUTTING_DOWN)
+    expect(await gateway.exited).toEqual({ status: 1, signal: null })
+    expect(gateway.log()).toContain('a second signal to stop: nothing is waited for any more')
+  })
+
+  test('does not wait for a client that reads nothing either', async () => {
+    const gateway = await startBefore(server)
+    using deaf = await openSession({ ...server, port: gateway.port })
+    deaf.send(query("select repeat('w', 100000), generate_series(1, 1000000000)"))
+    await deaf.expect('RowDescription')
+    deaf.socket.pause()
+    process.kill(gateway.pid, 'SIGTERM')
+    await gateway.logged('stopping')
+    process.kill(gateway.pid, 'SIGTERM')
+    expect(await gateway.exited).toEqual({ status: 1, signal: null })
+  })
+
+  test('leaves no plugin behind, also where one hangs', async () => {
+    await buildPlugins()
+    const plugins = [scripted({ HOOKS: '7,16,20' })]
+    const gateway = await startWith(server, { plugins })
+    const [{ pid } = { pid: null }] = await listed(gateway)
+    using wire = await login(gateway, server)
+    wire.send(query('select 1 /*hang*/'))
+    await until('the plugin hangs', () => stateOf(pid) === 'T')
+    process.kill(gateway.pid, 'SIGTERM')
+    await gateway.logged('stopping')
+    process.kill(gateway.pid, 'SIGTERM')
+    expect(await gateway.exited).toEqual({ status: 1, signal: null })
+    // Where nobody reaps it, it stays as a zombie.
+    expect(stateOf(pid)).toBeOneOf(['gone', 'Z'])
+  })
 })

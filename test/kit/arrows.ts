@@ -9,8 +9,15 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(LEAVES.map((leaf) => [leaf, ['base']])),
   ...Object.fromEntries(TRUNKS.map((trunk) => [trunk, ['base', ...LEAVES]])),
   catalog: ['base', ...LEAVES, 'plugins'],
-  generation: ['base', ...LEAVES, ...TRUNKS],
-  gateway: ['base', ...LEAVES, ...TRUNKS, 'generation'],
+  // Parts of the assembly, each with one concept: what they build stands in generation.ts.
+  'plugin-counts': ['base', ...LEAVES, 'plugins'],
+  lasting: ['base', ...LEAVES, ...TRUNKS, 'plugin-counts'],
+  chains: ['base', ...LEAVES, ...TRUNKS],
+  blocks: ['base', ...LEAVES, ...TRUNKS],
+  generation: ['base', ...LEAVES, ...TRUNKS, 'chains', 'blocks', 'lasting'],
+  generations: ['base', ...LEAVES, ...TRUNKS, 'lasting', 'generation'],
+  readings: ['base', ...LEAVES, ...TRUNKS, 'lasting', 'generations'],
+  gateway: ['base', ...LEAVES, ...TRUNKS, 'lasting', 'generation', 'generations', 'readings'],
   cli: ['base', ...LEAVES, ...TRUNKS, 'catalog', 'generation', 'gateway'],
   main: ['base', 'cli'],
 }

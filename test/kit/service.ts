@@ -10,6 +10,8 @@ import type { Budget, Protocol, Wanted } from '../../src/protocols/protocol.ts'
 import { type Account, newAccount, type TlsAccount } from '../../src/tcp/account.ts'
 import type { Descriptors } from '../../src/tcp/descriptors.ts'
 import { Listener } from '../../src/tcp/listener.ts'
+import type { ListenerOptions } from '../../src/tcp/surroundings.ts'
+import { Tenancy } from '../../src/tcp/tenancy.ts'
 import type { TlsOptions } from '../../src/tcp/tls.ts'
 import { createBalancer } from '../../src/upstream/balancer.ts'
 import { Upstream, type UpstreamOptions } from '../../src/upstream/upstream.ts'
@@ -60,6 +62,10 @@ export interface Service {
   /** Why upstreams were not reached, as `block: cause`. */
   readonly unreached: string[]
   readonly listener: Listener
+  /** Of what it was started with. */
+  readonly tenancy: Tenancy
+  /** Has it work by other options, as a reload does; returns their tenancy. */
+  renew(changed: Renewal): Tenancy
   stop(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -70,14 +76,58 @@ export function passing(slowly: boolean, unit: Unit = 'message'): FakeStep {
 }
 
 export function startService(options: ServiceOptions): Service {
-  const protocol = options.protocol ?? POSTGRES
   const account = newAccount()
   const budget: Budget = { held: 0, heldMax: options.bufferedBytesMax ?? 2 ** 28, spent: 0 }
   const failures: string[] = []
   const denials: string[] = []
   const unreached: string[] = []
   const upstreams = options.upstreams.map((port, index) => upstreamOn(port, index, options.dial))
-  const listener = new Listener({
+  const lasting: Lasting = {
+    account,
+    log: pino({ level: 'silent' }),
+    stepFailed: (_plugin, hook, cause) => failures.push(`${hook}: ${cause}`),
+    denied: (hook) => denials.push(hook),
+    upstreamFailed: ({ block }, cause) => unreached.push(`${block}: ${cause}`),
+    serverConnected: null,
+  }
+  const tenancy = new Tenancy()
+  const first = listenerOptions({ options, upstreams, budget, lasting, tenancy })
+  const listener = new Listener(first)
+  listener.start()
+  const port = Number(listener.address.split(':').at(-1))
+  const stop = (): Promise<void> => listener.drain(0)
+  const renew = (changed: Renewal): Tenancy => {
+    const next = new Tenancy()
+    const others = changed.upstreams?.map((at, index) => upstreamOn(at, index, options.dial))
+    const made = { options: { ...options, ...changed }, budget, lasting, tenancy: next }
+    listener.renew(listenerOptions({ ...made, upstreams: others ?? upstreams }))
+    return next
+  }
+  const counts = { account, budget, failures, denials, unreached }
+  return { port, ...counts, tenancy, listener, renew, stop, [Symbol.asyncDispose]: stop }
+}
+
+/** What a reload changes; steps that stay must be the same objects, as those of plugins are. */
+export type Renewal = Partial<Omit<ServiceOptions, 'dial'>>
+
+type Lasting = Pick<
+  ListenerOptions,
+  'account' | 'log' | 'stepFailed' | 'denied' | 'upstreamFailed' | 'serverConnected'
+>
+
+interface Made {
+  readonly options: ServiceOptions
+  readonly upstreams: readonly Upstream[]
+  readonly budget: Budget
+  readonly lasting: Lasting
+  readonly tenancy: Tenancy
+}
+
+function listenerOptions({ options, upstreams, budget, lasting, tenancy }: Made): ListenerOptions {
+  const protocol = options.protocol ?? POSTGRES
+  return {
+    ...lasting,
+    tenancy,
     group: 'default',
     address: { network: 'tcp', host: '127.0.0.1', port: 0 },
     protocol,
@@ -104,24 +154,13 @@ export function startService(options: ServiceOptions): Service {
     balancer: createBalancer(upstreams, 'ROUND_ROBIN'),
     pools: new Map(),
     gate: null,
+    tls: options.tls?.(lasting.account.tls) ?? null,
+    ...(options.descriptors === undefined ? {} : { descriptors: options.descriptors }),
     limits: { messageBytesMax: options.messageBytesMax ?? 2 ** 24, budget },
     sessionsMax: options.sessionsMax ?? 1000,
-    tls: options.tls?.(account.tls) ?? null,
-    ...(options.descriptors === undefined ? {} : { descriptors: options.descriptors }),
     loginTimeoutMs: options.loginTimeoutMs ?? 60_000,
     idleTimeoutMs: options.idleTimeoutMs ?? 0,
-    account,
-    log: pino({ level: 'silent' }),
-    stepFailed: (_plugin, hook, cause) => failures.push(`${hook}: ${cause}`),
-    denied: (hook) => denials.push(hook),
-    upstreamFailed: ({ block }, cause) => unreached.push(`${block}: ${cause}`),
-    serverConnected: null,
-  })
-  listener.start()
-  const port = Number(listener.address.split(':').at(-1))
-  const stop = (): Promise<void> => listener.drain(0)
-  const counts = { account, budget, failures, denials, unreached }
-  return { port, ...counts, listener, stop, [Symbol.asyncDispose]: stop }
+  }
 }
 
 function edgesOf(fakes: readonly FakeStep[]): FromClientStep[] {
@@ -167,9 +206,7 @@ function direction(
     onFailure: fake.onFailure ?? 'open',
     unit: fake.unit ?? 'message',
     tags: fake.messages === undefined ? null : tagsOf(protocol, from, fake.messages),
-    step: {
-      decide: (session: SessionFacts, bytes: Uint8Array) => fake.decide(bytes, session),
-    },
+    step: { decide: decideOf(fake) },
   }))
   if (steps.length === 0 && observers === undefined) {
     return { steps, wanted: { cut: 'message', tags: null } }
@@ -181,6 +218,19 @@ function direction(
   if (observers !== undefined) union.fill(1)
   const widest = Math.max(0, ...steps.map(({ unit }) => UNITS.indexOf(unit)))
   return { steps, wanted: { cut: UNITS[widest]!, tags: union } }
+}
+
+type Decide = ChainStep['step']['decide']
+
+const decides = new WeakMap<FakeStep, Decide>()
+
+/** The same for a step in every generation. */
+function decideOf(fake: FakeStep): Decide {
+  const known = decides.get(fake)
+  if (known !== undefined) return known
+  const made: Decide = (session, bytes) => fake.decide(bytes, session)
+  decides.set(fake, made)
+  return made
 }
 
 function tagsOf(

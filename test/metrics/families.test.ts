@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import { pino } from 'pino'
 import { CallCounts } from '../../src/metrics/calls.ts'
 import { type CountSources, declareFamilies } from '../../src/metrics/families.ts'
+import type { GenerationSources } from '../../src/metrics/generation-families.ts'
 import { createMeter } from '../../src/metrics/meter.ts'
 import { createMergedPage } from '../../src/metrics/page.ts'
 
@@ -28,6 +29,21 @@ const POOL = {
   },
 }
 
+const UPSTREAM = {
+  group: 'default',
+  block: 'writes',
+  failures: 9,
+  health: { usable: true, probes: 24, probeFailures: 25 },
+}
+
+const RELOADED: GenerationSources = {
+  generations: () => [
+    { number: 4, sessions: 1 },
+    { number: 5, sessions: 2 },
+  ],
+  reloads: () => ({ done: 4, refused: 3 }),
+}
+
 function sources(sessionsOpen: () => number): CountSources {
   return {
     listeners: () => [
@@ -50,6 +66,7 @@ function sources(sessionsOpen: () => number): CountSources {
           sendDeadlines: 22,
           failovers: 23,
           cancelRequests: 5,
+          expelled: 7,
           internalErrors: 6,
           tls: {
             connections: new Map([['TLSv1.3', 30]]),
@@ -62,14 +79,7 @@ function sources(sessionsOpen: () => number): CountSources {
         budget: { held: 7, spent: 8 },
       },
     ],
-    upstreams: () => [
-      {
-        group: 'default',
-        block: 'writes',
-        failures: 9,
-        health: { usable: true, probes: 24, probeFailures: 25 },
-      },
-    ],
+    upstreams: () => [UPSTREAM],
     pools: () => [POOL],
     plugins: () => [
       {
@@ -93,6 +103,7 @@ function sources(sessionsOpen: () => number): CountSources {
     observersDropped: () => [{ plugin: 'audit', hook: 'onTick', count: 12 }],
     denied: () => [{ hook: 'onTrafficFromClient', count: 13 }],
     states: ['ready', 'broken'],
+    ...RELOADED,
   }
 }
 
@@ -109,6 +120,11 @@ test('every count is on the page, and is read when the page is asked for', async
   for (const line of [
     'postern_sessions_open{group="default"} 2',
     'postern_sessions_total{group="default"} 10',
+    'postern_sessions_expelled_total{group="default"} 7',
+    'postern_generation 5',
+    'postern_generations 2',
+    'postern_generation_sessions{generation="4"} 1',
+    'postern_reloads_total{outcome="refused"} 3',
     'postern_bytes_total{group="default",direction="to_client"} 103',
     'postern_upstream_failures_total{group="default",block="writes"} 9',
     'postern_receive_deadlines_total{group="default"} 20',

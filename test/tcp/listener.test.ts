@@ -10,6 +10,7 @@ import { CONTINUE, type TrafficVerdict } from '../../src/hooks/verdict.ts'
 import { POSTGRES } from '../../src/protocols/postgres/postgres.ts'
 import { newAccount } from '../../src/tcp/account.ts'
 import { Listener } from '../../src/tcp/listener.ts'
+import { Tenancy } from '../../src/tcp/tenancy.ts'
 import { createBalancer } from '../../src/upstream/balancer.ts'
 import { copyData, query, sslRequest } from '../kit/frontend.ts'
 import type { FakeStep } from '../kit/service.ts'
@@ -76,6 +77,7 @@ describe('an address', () => {
       loginTimeoutMs: 0,
       idleTimeoutMs: 0,
       account: newAccount(),
+      tenancy: new Tenancy(),
       log: pino({ level: 'silent' }),
       stepFailed: () => {},
       denied: () => {},

@@ -78,12 +78,18 @@ async function readToEnd(wire: Wire): Promise<BackendMessage[]> {
 }
 
 /** Sends in pieces that end anywhere, so that messages are cut and joined at random. */
-async function sendInPieces(wire: Wire, pipeline: Pipeline, random: Random): Promise<void> {
+async function sendInPieces(
+  wire: Wire,
+  pipeline: Pipeline,
+  random: Random,
+  between: () => void = () => {},
+): Promise<void> {
   const bytes = Buffer.concat(pipeline.marked)
   for (let at = 0; at < bytes.length; ) {
     const size = random.chance(0.2) ? 1 + random.below(9) : 1 + random.below(400)
     wire.send(bytes.subarray(at, at + size))
     at += size
+    between()
     if (random.chance(0.3)) await Bun.sleep(0)
     if (random.chance(0.05)) await Bun.sleep(1)
   }
@@ -145,6 +151,39 @@ for (const [name, chain] of Object.entries(CHAINS)) {
     60_000 + PIPELINES * 500,
   )
 }
+
+test(
+  'the same where the chains are exchanged again and again meanwhile',
+  async () => {
+    let moves = 0
+    const chains = Object.values(CHAINS)
+    for (let seed = FIRST_SEED; seed < FIRST_SEED + PIPELINES; seed++) {
+      const random = seeded(seed)
+      const pipeline = randomPipeline(random)
+      const direct = await repliesThrough(postgres.port, (wire) => wire.send(...pipeline.plain))
+      await using service = startService(chains[random.below(3)]!(random))
+      let current = service.tenancy
+      const reload = (): void => {
+        if (!random.chance(0.3)) return
+        const { upstreams: _, ...others } = chains[random.below(3)]!(random)
+        const next = service.renew(others)
+        moves += next.sessions
+        current = next
+      }
+      const through = await repliesThrough(service.port, async (wire) => {
+        const timer = setInterval(reload, 1)
+        await sendInPieces(wire, pipeline, random, reload)
+        clearInterval(timer)
+      })
+      expect({ seed, replies: through }).toEqual({ seed, replies: direct })
+      expect({ seed, failures: service.failures }).toEqual({ seed, failures: [] })
+      expect({ seed, held: service.budget.held }).toEqual({ seed, held: 0 })
+      expect(current.sessions).toBeLessThanOrEqual(1)
+    }
+    expect(moves).toBeGreaterThan(PIPELINES / 10)
+  },
+  60_000 + PIPELINES * 500,
+)
 
 function print(pipeline: Pipeline): string {
   return pipeline.marked.map((bytes) => Buffer.from(bytes).toString('latin1')).join(' | ')

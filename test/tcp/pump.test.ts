@@ -77,7 +77,7 @@ function bench(decide: Decide | null, options: BenchOptions = {}): Bench {
   const outlet = new Outlet(ends)
   const { fromClient } = conversation
   const owner = ownerTelling(told)
-  const { account } = owner
+  const { account } = owner.around
   const pump = new Pump(fromClient, fromClient, hooks, owner)
   pump.readFrom(ends)
   pump.writeTo(outlet)
@@ -99,7 +99,11 @@ function edgeStep(decide: Decide): DirectionHooks['edges'][number] {
 
 function ownerTelling(told: string[]): PumpOwner {
   return {
-    account: newAccount(),
+    around: {
+      account: newAccount(),
+      stepFailed: (plugin, hook, cause) => void told.push(`${plugin} ${hook}: ${cause}`),
+      denied: (hook) => void told.push(`denied ${hook}`),
+    },
     facts: SESSION,
     line: null,
     close: (words) => void told.push(`close ${words === null ? '' : textOf(words)}`),
@@ -113,8 +117,6 @@ function ownerTelling(told: string[]): PumpOwner {
       return null
     },
     rememberRequest: (bytes) => void told.push(`remember ${textOf(bytes)}`),
-    stepFailed: (plugin, hook, cause) => void told.push(`${plugin} ${hook}: ${cause}`),
-    denied: (hook) => void told.push(`denied ${hook}`),
     progressed: () => {},
     broke: (thrown) => void told.push(String(thrown)),
   }

@@ -1,5 +1,13 @@
 /** From client to server: startup packets, then messages, and what refusing one of them takes. */
-import type { ClientFlow, ConversationOptions, Cut, Part, Piece, Refused } from '../protocol.ts'
+import type {
+  ClientFlow,
+  ConversationOptions,
+  Cut,
+  Part,
+  Piece,
+  Refused,
+  Wishes,
+} from '../protocol.ts'
 import { answerFlaw, denied, endsReady, responded } from './answers.ts'
 import { CHOICE_BYTES } from './channel-binding.ts'
 import { Door, LOGIN_BYTES_MAX } from './door.ts'
@@ -30,8 +38,8 @@ export class PostgresClientFlow implements ClientFlow, Judge {
   readonly tags = FRONTEND_TAGS
   readonly #talk: Talk
   readonly #reader: MessageReader
-  readonly #wanted: Uint8Array | null
-  readonly #plain: Uint8Array
+  #wanted: Uint8Array | null
+  #plain: Uint8Array
   #startup = true
   #packet: Uint8Array = EMPTY
   readonly encryption: Encryption
@@ -78,6 +86,16 @@ export class PostgresClientFlow implements ClientFlow, Judge {
   /** A part of a message has been let through, and the rest has not. */
   get midMessage(): boolean {
     return this.#reader.midMessage
+  }
+
+  get atRest(): boolean {
+    return !this.routable && this.#reader.atRest
+  }
+
+  rewatch({ fromClient, limits }: Wishes): void {
+    this.#wanted = fromClient.tags
+    this.#plain = unwanted(FRONTEND_PLAIN, this.#wanted)
+    this.#reader.rewatch(fromClient, limits)
   }
 
   pass(chunk: Uint8Array): boolean {

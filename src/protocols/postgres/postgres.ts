@@ -5,6 +5,7 @@ import type {
   Protocol,
   Refused,
   ServerState,
+  Wishes,
 } from '../protocol.ts'
 import { PostgresClientFlow } from './client-flow.ts'
 import { greeting } from './door.ts'
@@ -55,6 +56,11 @@ class PostgresConversation implements Conversation {
   get midMessage(): boolean {
     return this.fromServer.midMessage
   }
+  get atRest(): boolean {
+    const talk = this.#talk
+    const idle = talk.loggedIn && talk.ledger.quiet && !talk.swallowing && !talk.leaving
+    return idle && this.fromClient.atRest && this.fromServer.atRest
+  }
   get cancelKey(): string {
     return this.#talk.cancelKey
   }
@@ -82,6 +88,12 @@ class PostgresConversation implements Conversation {
     if (refused !== null) this.refuse(refused)
     this.fromClient.encryption.secured()
     this.#talk.binding.secured = true
+  }
+
+  rewatch(wishes: Wishes): void {
+    this.#talk.rewatch(wishes)
+    this.fromClient.rewatch(wishes)
+    this.fromServer.rewatch(wishes)
   }
 
   refuse(refused: Refused): void {

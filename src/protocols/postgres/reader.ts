@@ -61,9 +61,9 @@ export class MessageReader {
   tap: Uint8Array | null = null
 
   readonly #judge: Judge
-  readonly #cut: Cut
-  readonly #wanted: Uint8Array | null
-  readonly #bytesMax: number
+  #cut: Cut
+  #wanted: Uint8Array | null
+  #bytesMax: number
   readonly #hold: Hold
   #chunk: Uint8Array = EMPTY
   /** First bytes of a header that was cut by the end of a chunk. */
@@ -102,6 +102,15 @@ export class MessageReader {
 
   end(): void {
     this.#ended = true
+  }
+
+  /** Cuts another way from here on; only where it is at rest, and with the same budget. */
+  rewatch(wanted: Wanted, limits: FlowLimits): void {
+    this.#cut = wanted.cut
+    this.#wanted = wanted.tags
+    this.#bytesMax = limits.messageBytesMax
+    this.#overOpen = false
+    this.#replyEnded = false
   }
 
   /** True between two messages, with nothing held and nothing to write. */

@@ -1,5 +1,5 @@
 /** From server to client: keeps the ledger, rewrites errors of refused messages, ends replies. */
-import type { ConversationOptions, Cut, Flow, Part, Piece, Refused } from '../protocol.ts'
+import type { ConversationOptions, Cut, Flow, Part, Piece, Refused, Wishes } from '../protocol.ts'
 import { areWhole, copyFail, errorResponse, errorText, SYNC, walk, warning } from './messages.ts'
 import { partsOf } from './parts.ts'
 import { type Fate, HEADER_BYTES, type Judge, joined, lengthAt, MessageReader } from './reader.ts'
@@ -23,22 +23,26 @@ function asynchronous(tag: number): boolean {
   )
 }
 
+function cutsReplies({ fromServer }: Wishes): boolean {
+  return fromServer.cut === 'reply' && fromServer.tags !== null
+}
+
 export class PostgresServerFlow implements Flow, Judge {
   readonly tags = BACKEND_TAGS
   readonly #talk: Talk
   readonly #reader: MessageReader
-  readonly #wanted: Uint8Array | null
-  readonly #cutsReplies: boolean
+  #wanted: Uint8Array | null
+  #cutsReplies: boolean
   /** The rest of a refused reply is dropped, up to ReadyForQuery. */
   #dropping = false
-  readonly #plain: Uint8Array
+  #plain: Uint8Array
   /** True where the server's last words were an error, so that it need not be explained again. */
   endedInError = false
 
   constructor(talk: Talk, options: ConversationOptions) {
     this.#talk = talk
     this.#wanted = options.fromServer.tags
-    this.#cutsReplies = options.fromServer.cut === 'reply' && this.#wanted !== null
+    this.#cutsReplies = cutsReplies(options)
     this.#reader = new MessageReader(this, options.fromServer, options.limits)
     talk.toClientDue = this.#reader.due
     this.#plain = unwanted(BACKEND_PLAIN, this.#wanted)
@@ -66,6 +70,13 @@ export class PostgresServerFlow implements Flow, Judge {
   /** Between two messages, with nothing to write. */
   get atRest(): boolean {
     return this.#reader.atRest && !this.#dropping
+  }
+
+  rewatch(wishes: Wishes): void {
+    this.#wanted = wishes.fromServer.tags
+    this.#cutsReplies = cutsReplies(wishes)
+    this.#plain = unwanted(BACKEND_PLAIN, this.#wanted)
+    this.#reader.rewatch(wishes.fromServer, wishes.limits)
   }
 
   pass(chunk: Uint8Array): boolean {

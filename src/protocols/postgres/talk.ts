@@ -1,5 +1,5 @@
 /** What both flows of one PostgreSQL session share: the ledger, refusals under way, own replies. */
-import type { ConversationOptions, Waker } from '../protocol.ts'
+import type { ConversationOptions, Waker, Wishes } from '../protocol.ts'
 import { ChannelBinding } from './channel-binding.ts'
 import { Ledger, type OwnReply } from './ledger.ts'
 import { readyForQuery } from './messages.ts'
@@ -15,6 +15,10 @@ interface Refusal {
   readonly instead: Uint8Array
   /** Its place in the ledger, as `noted` there. */
   readonly place: number
+}
+
+function isUnwatched({ fromClient, fromServer }: Omit<Wishes, 'limits'>): boolean {
+  return fromClient.tags === null && fromServer.tags === null
 }
 
 export class Talk {
@@ -42,7 +46,7 @@ export class Talk {
   /** True while a message of the server has begun and not ended. */
   midReply = false
   /** No step wants anything: so nothing is ever refused or answered by the gateway. */
-  readonly #unwatched: boolean
+  #unwatched: boolean
   #emitted: OwnReply[] = []
 
   constructor(options: Omit<ConversationOptions, 'limits'>) {
@@ -51,8 +55,12 @@ export class Talk {
     this.lent = gate !== null
     // Where the gateway logs in by itself, a binding of the client never gets to the server.
     this.binding = new ChannelBinding(this.lent ? undefined : encryption)
-    this.#unwatched = fromClient.tags === null && fromServer.tags === null
+    this.#unwatched = isUnwatched({ fromClient, fromServer })
     this.ledger = new Ledger((reply) => this.#emitted.push(reply))
+  }
+
+  rewatch(wishes: Wishes): void {
+    this.#unwatched = isUnwatched(wishes)
   }
 
   /** The client is in, nobody looks at what is said, and not much is owed. */

@@ -1,0 +1,106 @@
+/** What the gateway tells of itself: the report of its status, and the numbers of its metrics. */
+import type { StatusReport } from './admin/report.ts'
+import { version } from './base/build.ts'
+import type { Generations } from './generations.ts'
+import type { Lasting } from './lasting.ts'
+import { declareFamilies } from './metrics/families.ts'
+import type { Meter } from './metrics/meter.ts'
+import type { ScrapeTarget } from './metrics/scrape.ts'
+import { PLUGIN_STATES } from './plugins/plugin.ts'
+import type { PluginRegistry } from './plugins/registry.ts'
+import type { Account } from './tcp/account.ts'
+
+/** Reloads so far, and why the last one was refused, or "". */
+export interface ReloadCounts {
+  done: number
+  refused: number
+  lastError: string
+}
+
+/** What is read. */
+export interface Sources {
+  readonly generations: Generations
+  readonly lasting: Lasting
+  readonly reloads: Readonly<ReloadCounts>
+}
+
+/** Of the gateway itself, beside what its generations tell. */
+type Vitals = Pick<StatusReport, 'state' | 'uptimeSeconds' | 'metricsAddress'>
+
+export function statusOf({ generations, lasting, reloads }: Sources, vitals: Vitals): StatusReport {
+  const { current } = generations
+  const services = current?.services ?? []
+  const sum = (read: (account: Account) => number): number =>
+    lasting.books.reduce((total, { account }) => total + read(account), 0)
+  const states = current?.registry.statuses().map(({ state }) => state) ?? []
+  return {
+    version,
+    pid: process.pid,
+    ...vitals,
+    generation: current?.number ?? 0,
+    generations: generations.live.map(({ number, tenancy: { sessions } }) => ({
+      number,
+      sessions,
+    })),
+    reloads: { ...reloads },
+    listeners: generations.listeners.map((listener) => ({
+      group: listener.group,
+      address: listener.address,
+      protocol: listener.protocol,
+      sessions: listener.sessions,
+      sessionsMax: listener.sessionsMax,
+    })),
+    upstreams: services.flatMap(({ blocks }) =>
+      blocks.balancer.upstreams.map(({ group, block, address, reachable, lastError }) => ({
+        group,
+        block,
+        address,
+        reachable,
+        lastError,
+      })),
+    ),
+    sessions: {
+      open: sum((account) => account.sessionsOpen),
+      total: sum((account) => account.sessionsTotal),
+      refused: sum((account) => account.sessionsRefused),
+    },
+    bytes: {
+      fromClients: sum((account) => account.bytesFromClient),
+      toServers: sum((account) => account.bytesToServer),
+      fromServers: sum((account) => account.bytesFromServer),
+      toClients: sum((account) => account.bytesToClient),
+    },
+    plugins: {
+      total: states.length,
+      ready: states.filter((state) => state === 'ready').length,
+    },
+  }
+}
+
+/** Declares every family of the gateway's own page, once. */
+export function declareReadings(meter: Meter, { generations, lasting, reloads }: Sources): void {
+  declareFamilies(meter, {
+    listeners: () => lasting.books,
+    upstreams: () => lasting.upstreamCounts(),
+    pools: () => lasting.poolCounts(),
+    plugins: () => lasting.pluginCounts(),
+    stepFailures: () => lasting.tally.failures(),
+    observersDropped: () => lasting.tally.drops(),
+    denied: () => lasting.tally.denials(),
+    states: PLUGIN_STATES,
+    generations: () =>
+      generations.live.map(({ number, tenancy: { sessions } }) => ({ number, sessions })),
+    reloads: () => reloads,
+  })
+}
+
+/** The plugins that run now and serve a page of metrics. */
+export function scrapeTargets(registry: PluginRegistry): readonly ScrapeTarget[] {
+  return registry.plugins.flatMap((plugin) => {
+    const socket = plugin.manifest?.metricsSocket ?? null
+    const { readySince } = plugin.status()
+    return socket === null || readySince === null
+      ? []
+      : [{ plugin: plugin.name, socket, run: readySince }]
+  })
+}
