@@ -48,8 +48,9 @@ describe('a database', () => {
   ]
   for (const [mode, host, checked, verdict, flaw] of cases) {
     const shown = verdict.authorized ? 'a good certificate' : verdict.code
+    const outcome = flaw === null ? 'used' : 'refused'
     const how = `${mode}${checked ? ' with authorities' : ''}`
-    test(`at ${host} with ${shown} is ${flaw === null ? 'used' : 'refused'} for ${how}`, async () => {
+    test(`at ${host} with ${shown} is ${outcome} for ${how}`, async () => {
       const found = (await encryptionOf(mode, host, checked)).flawOf(verdict)
       if (flaw === null) expect(found).toBeNull()
       else expect(found).toContain(flaw)
