@@ -8,6 +8,7 @@ import type { StatusReport } from './admin/report.ts'
 import { openRunFolder, type RunFolder } from './admin/run-folder.ts'
 import { joinServiceManager, type ServiceManager } from './admin/service-manager.ts'
 import { commit, version } from './base/build.ts'
+import { type CertificatePair, readPair } from './base/certificates.ts'
 import { createLog, setLevel } from './base/log.ts'
 import { settlesIn } from './base/settles.ts'
 import type { LoadedConfig } from './config/load.ts'
@@ -168,8 +169,9 @@ export class Gateway {
       healthy: () => [],
       ready: () => (this.#state === 'ready' ? [] : [`the gateway is ${this.#state}`]),
       log: this.log,
+      tls: certificateOf(metrics, this.log),
     })
-    this.log.info({}, `metrics on http://${this.#http.address}${metrics.path}`)
+    this.log.info({}, `metrics on ${this.#http.url}${metrics.path}`)
   }
 
   status(): StatusReport {
@@ -215,7 +217,7 @@ export class Gateway {
         total: states.length,
         ready: states.filter((state) => state === 'ready').length,
       },
-      metricsAddress: this.#http?.address ?? '',
+      metricsAddress: this.#http?.url ?? '',
     }
   }
 
@@ -276,6 +278,20 @@ async function tellEnd({ desk, services }: Generation): Promise<void> {
   for (const { listener } of services) {
     await desk.tell('onShutdown', { connections: listener.sessions })
   }
+}
+
+/** With what the page of metrics is served over HTTPS; null: over HTTP. */
+function certificateOf(
+  { certFile, keyFile }: LoadedConfig['config']['metrics'][string],
+  log: Logger,
+): CertificatePair | null {
+  if (certFile === '') return null
+  const pair = readPair(
+    { key: 'metrics.default.certFile', path: certFile },
+    { key: 'metrics.default.keyFile', path: keyFile },
+  )
+  for (const warning of pair.warnings) log.warn(warning)
+  return pair
 }
 
 /** Ends what a killed gateway left; false where something of it is left even so. */

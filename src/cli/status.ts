@@ -44,7 +44,7 @@ export function statusText(report: StatusReport, colours: boolean): string {
       `${bytesText(bytes.fromServers)} received, ${bytesText(bytes.toClients)} sent on`,
     ],
     ['plugins', plugins.total === 0 ? 'none' : `${plugins.ready} of ${plugins.total} ready`],
-    ['metrics', report.metricsAddress === '' ? 'not served' : `http://${report.metricsAddress}`],
+    ['metrics', report.metricsAddress || 'not served'],
   ]
   const width = Math.max(...facts.map(([name = '']) => name.length))
   return [

@@ -235,8 +235,7 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide, Standing {
   #clientLeft(): void {
     // A kept server outlives its client, which gets what it is still owed.
     if (this.#around.gate === null) {
-      this.#server.outlet.finish(() => this.#server.socket?.shutdown())
-      return
+      return this.#server.outlet.finish(() => this.#server.socket?.shutdown())
     }
     this.#orphaned = true
     if (this.#served) this.close(null)
@@ -352,10 +351,8 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide, Standing {
 
   broke(thrown: unknown): void {
     this.#around.account.internalErrors += 1
-    this.#around.log.error(
-      { err: thrown, session: this.facts.id },
-      'a session broke and was closed',
-    )
+    const session = this.facts.id
+    this.#around.log.error({ err: thrown, session }, 'a session broke and was closed')
     this.close(null)
   }
 

@@ -1,4 +1,4 @@
-/** TLS from end to end: the executable, a real PostgreSQL with and without TLS, and real clients. */
+/** TLS end to end: the executable, a real PostgreSQL with TLS and without, and real clients. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -166,7 +166,7 @@ describe('TLS to clients', () => {
     expect((await ending).status).toBe(0)
   })
 
-  test('that is required is told to psql and drivers; a wrong file is told at the start', async () => {
+  test('that is required is told to who has none; a wrong file ends the start', async () => {
     await using strict = await startBefore(plain, {
       server: offer('database', { requireTLS: true }),
     })
@@ -181,6 +181,16 @@ describe('TLS to clients', () => {
       `servers.default.keyFile: ${file('ann.key')} is not the key of the certificate in`,
     )
   })
+})
+
+test('the page of metrics is served over HTTPS', async () => {
+  const keys = { certFile: file('database.crt'), keyFile: file('database.key') }
+  await using gateway = await startBefore(plain, { top: { metrics: { default: keys } } })
+  const url = `https://127.0.0.1:${gateway.metricsPort}`
+  const page = await fetch(`${url}/metrics`, { tls: { ca: authority.certificate } })
+  expect(await page.text()).toContain('postern_sessions_open')
+  const { stdout } = await runPostern(['status'], { env: gateway.env })
+  expect(stdout).toContain(url)
 })
 
 describe('TLS to the database', () => {
