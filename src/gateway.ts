@@ -205,7 +205,7 @@ export class Gateway {
     return statusOf(this.#sources, {
       state: this.#state,
       uptimeSeconds: (performance.now() - this.#startedAt) / 1000,
-      metricsAddress: this.#metricsHttp.address,
+      metricsAddress: this.#metricsHttp.url,
     })
   }
 
@@ -364,6 +364,7 @@ async function tellEnd({ desk, services }: Generation): Promise<void> {
   }
 }
 
+/** With what the page of metrics is served over HTTPS; null: over HTTP. */
 /** Ends what a killed gateway left; false where something of it is left even so. */
 function reapFor(log: Logger, folder: string): boolean {
   const { ended, left, unreadable } = reapProcesses(folder)

@@ -3,6 +3,7 @@ import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import type { Logger } from 'pino'
 import { type Address, hostPort, parseAddress } from '../base/address.ts'
+import type { CertificatePair } from '../base/certificates.ts'
 import { GatewayError, sentenceOf } from '../base/errors.ts'
 import { EXPOSITION_TYPE } from '../metrics/exposition.ts'
 
@@ -18,6 +19,8 @@ export interface AdminHttpOptions {
   /** Why no clients should be sent here, or nothing; told at `/readyz`. */
   readonly ready: () => readonly string[]
   readonly log: Logger
+  /** The page is served over HTTPS with this certificate; left out: over HTTP. */
+  readonly tls?: CertificatePair | null
   /** The configuration's key for the address and the path, for errors. */
   readonly key?: string
 }
@@ -27,6 +30,8 @@ export interface AdminHttp {
   readonly address: string
   /** Shows the metrics at another path from now on, which `refusePath` must have let pass. */
   moveTo(path: string): void
+  /** The same with its scheme. */
+  readonly url: string
   /** Idempotent; breaks off what is being answered. */
   stop(): Promise<void>
 }
@@ -53,11 +58,13 @@ export async function startAdminHttp(options: AdminHttpOptions): Promise<AdminHt
     }
     return route(request)
   })
+  const address = hostPort(server.hostname, server.port)
   return {
-    address: hostPort(server.hostname, server.port),
+    address,
     moveTo: (path) => {
       routes = routesOf(options, path)
     },
+    url: `${options.tls ? 'https' : 'http'}://${address}`,
     stop: () => server.stop(true),
   }
 }
@@ -91,13 +98,14 @@ function listen(options: AdminHttpOptions, key: string, fetch: Route) {
     throw new GatewayError('CONFIG_INVALID', `${key}: "${options.address}" is no address; ${cure}`)
   }
   try {
-    return serve(address, fetch, options.log)
+    return serve(address, fetch, options)
   } catch (cause) {
     throw new GatewayError('LISTEN_FAILED', `${key}: ${whyNot(options.address, cause)}`, { cause })
   }
 }
 
-function serve(address: Address & { network: 'tcp' }, fetch: Route, log: Logger) {
+function serve(address: Address & { network: 'tcp' }, fetch: Route, options: AdminHttpOptions) {
+  const { log, tls } = options
   return Bun.serve({
     hostname: address.host === '' ? '0.0.0.0' : address.host,
     port: address.port,
@@ -107,6 +115,7 @@ function serve(address: Address & { network: 'tcp' }, fetch: Route, log: Logger)
     idleTimeout: IDLE_SECONDS_MAX,
     maxRequestBodySize: REQUEST_BYTES_MAX,
     development: false,
+    ...(tls ? { tls: { cert: tls.certificate, key: tls.key } } : {}),
     error: (thrown) => {
       log.error(thrown, 'a request to the admin HTTP server failed')
       return new Response('The gateway could not answer; its log says why\n', { status: 500 })

@@ -1,5 +1,7 @@
 /** Where the page of metrics is served, which a reload may move without a gap. */
 import type { Logger } from 'pino'
+import { type CertificatePair, readPair } from '../base/certificates.ts'
+import { GatewayError } from '../base/errors.ts'
 import type { MetricsConfig } from '../config/schema.ts'
 import { type AdminHttp, refusePath, startAdminHttp } from './http.ts'
 
@@ -16,10 +18,16 @@ export interface PreparedMove {
 }
 
 const KEY = 'metrics.default'
-const NOWHERE: Pick<MetricsConfig, 'enabled' | 'address' | 'path'> = {
+
+/** What makes the place, and how it is spoken to. */
+type Served = Pick<MetricsConfig, 'enabled' | 'address' | 'path' | 'certFile' | 'keyFile'>
+
+const NOWHERE: Served = {
   enabled: false,
   address: '',
   path: '',
+  certFile: '',
+  keyFile: '',
 }
 
 export class MetricsHttp {
@@ -31,9 +39,9 @@ export class MetricsHttp {
     this.#options = options
   }
 
-  /** `host:port` as it was bound, or "". */
-  get address(): string {
-    return this.#http?.address ?? ''
+  /** Scheme, host and port as they were bound, or "". */
+  get url(): string {
+    return this.#http?.url ?? ''
   }
 
   /**
@@ -41,10 +49,10 @@ export class MetricsHttp {
    * server does; nothing has changed then.
    */
   async prepare(metrics: MetricsConfig): Promise<PreparedMove> {
-    const { enabled, address, path } = metrics
-    const served = enabled ? { enabled, address, path } : NOWHERE
+    const { enabled, address, path, certFile, keyFile } = metrics
+    const served = enabled ? { enabled, address, path, certFile, keyFile } : NOWHERE
     const isThere = this.#served.enabled && this.#served.address === address
-    if (enabled && isThere) refusePath(path, KEY)
+    if (enabled && isThere) this.#refuseHere(served)
     const made = enabled && !isThere ? await startAdminHttp(this.#httpOptions(served)) : null
     return {
       commit: async () => {
@@ -54,7 +62,7 @@ export class MetricsHttp {
         if (!stays) this.#http = made
         this.#served = served
         if (made !== null) {
-          this.#options.log.info({}, `metrics on http://${made.address}${path}`)
+          this.#options.log.info({}, `metrics on ${made.url}${path}`)
         }
         if (!stays) await before?.stop()
       },
@@ -68,7 +76,29 @@ export class MetricsHttp {
     await this.#http?.stop()
   }
 
-  #httpOptions({ address, path }: Pick<MetricsConfig, 'address' | 'path'>) {
-    return { address, path, ...this.#options, healthy: () => [] }
+  /** What cannot change while the page stays at its address. */
+  #refuseHere({ path, certFile, keyFile }: Served): void {
+    refusePath(path, KEY)
+    if (certFile === this.#served.certFile && keyFile === this.#served.keyFile) return
+    const cure = 'take another address as well, or restart'
+    throw new GatewayError(
+      'CONFIG_INVALID',
+      `${KEY}.certFile: it cannot change by a reload; ${cure}`,
+    )
   }
+
+  #httpOptions({ address, path, certFile, keyFile }: Served) {
+    const tls = certificateOf(certFile, keyFile, this.#options.log)
+    return { address, path, ...this.#options, healthy: () => [], tls }
+  }
+}
+
+function certificateOf(certFile: string, keyFile: string, log: Logger): CertificatePair | null {
+  if (certFile === '') return null
+  const pair = readPair(
+    { key: `${KEY}.certFile`, path: certFile },
+    { key: `${KEY}.keyFile`, path: keyFile },
+  )
+  for (const warning of pair.warnings) log.warn(warning)
+  return pair
 }

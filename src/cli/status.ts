@@ -45,7 +45,7 @@ export function statusText(report: StatusReport, colours: boolean): string {
     ],
     ['plugins', plugins.total === 0 ? 'none' : `${plugins.ready} of ${plugins.total} ready`],
     ['reloads', reloadsText(report)],
-    ['metrics', report.metricsAddress === '' ? 'not served' : `http://${report.metricsAddress}`],
+    ['metrics', report.metricsAddress || 'not served'],
   ]
   const width = Math.max(...facts.map(([name = '']) => name.length))
   return [

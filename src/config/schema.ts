@@ -97,6 +97,10 @@ const metrics = section('The page of Prometheus metrics; only the group `default
   timeout: duration('10s', 'Time to read a request, to answer it, and to stay idle.'),
   certFile: text('', 'Certificate (PEM) to serve the page over HTTPS.'),
   keyFile: text('', 'Key (PEM) of that certificate.'),
+}).refine((at) => (at.certFile === '') === (at.keyFile === ''), {
+  path: ['keyFile'],
+  error: 'must be given together with certFile',
+  when: whereRead('certFile', 'keyFile'),
 })
 
 const startupParams = secret(

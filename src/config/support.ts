@@ -19,6 +19,8 @@ export const ACTED_ON: Readonly<Record<string, 'any' | readonly string[]>> = {
   'metrics.default.enabled': 'any',
   'metrics.default.address': 'any',
   'metrics.default.path': 'any',
+  'metrics.default.certFile': 'any',
+  'metrics.default.keyFile': 'any',
   'clients.*.*.network': ['tcp', 'unix'],
   'clients.*.*.address': 'any',
   'clients.*.*.tcpKeepAlive': 'any',

@@ -240,8 +240,7 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
   #clientLeft(): void {
     // A kept server outlives its client, which gets what it is still owed.
     if (this.#around.gate === null) {
-      this.#server.outlet.finish(() => this.#server.socket?.shutdown())
-      return
+      return this.#server.outlet.finish(() => this.#server.socket?.shutdown())
     }
     this.#orphaned = true
     if (this.#served) this.close(null)

@@ -77,16 +77,21 @@ export class Encryption {
     const { mode, host, authorities } = this.#options
     const checks = mode === 'verify-ca' || mode === 'verify-full' || authorities !== null
     if (!checks || mode === 'prefer') return null
-    if (!authorized && code !== OTHER_NAME) {
-      const cure = 'name the authority that has signed it in sslRootCert'
-      return `the certificate of the database is not to be trusted (${code || 'no reason given'}); ${cure}`
-    }
+    if (!authorized && code !== OTHER_NAME) return untrusted(code)
     if (mode !== 'verify-full') return null
-    const mismatch = certificate === null ? undefined : checkServerIdentity(host, certificate)
-    if (certificate !== null && mismatch === undefined) return null
-    const cure = 'connect by a name that it has, or use sslMode verify-ca'
-    return `the certificate of the database is not for ${host} but for ${namesOf(certificate)}; ${cure}`
+    const matches = certificate !== null && checkServerIdentity(host, certificate) === undefined
+    return matches ? null : misnamed(host, certificate)
   }
+}
+
+function untrusted(code: string): string {
+  const flaw = `the certificate of the database is not to be trusted (${code || 'no reason given'})`
+  return `${flaw}; name the authority that has signed it in sslRootCert`
+}
+
+function misnamed(host: string, certificate: PeerCertificate | null): string {
+  const flaw = `the certificate of the database is not for ${host} but for ${namesOf(certificate)}`
+  return `${flaw}; connect by a name that it has, or use sslMode verify-ca`
 }
 
 function contextOf({ authorities, certificate, warn }: EncryptionOptions): object {

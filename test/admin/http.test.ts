@@ -3,6 +3,7 @@ import { gunzipSync } from 'node:zlib'
 import { pino } from 'pino'
 import { type AdminHttp, type AdminHttpOptions, startAdminHttp } from '../../src/admin/http.ts'
 import { GatewayError } from '../../src/base/errors.ts'
+import { makeAuthority } from '../kit/certificates.ts'
 
 const PAGE = `${'# a long page\n'.repeat(200)}postern_up 1\n`
 const running: AdminHttp[] = []
@@ -168,4 +169,17 @@ test('stopping is idempotent, and breaks off whoever still waits', async () => {
   await server.stop()
   expect(await waiting).toBe('broken off')
   await expect(ask('/healthz')).rejects.toThrow()
+})
+
+test('the pages are served over HTTPS where there is a certificate for them', async () => {
+  const authority = await makeAuthority()
+  const issued = await authority.issue({ subject: 'CN=admin', addresses: ['127.0.0.1'] })
+  const tls = { ...issued, notAfter: new Date(), warnings: [] }
+  const { server } = await start({ tls })
+  expect(server.url).toBe(`https://${server.address}`)
+  const answer = await fetch(`${server.url}/metrics`, { tls: { ca: authority.certificate } })
+  expect(await answer.text()).toBe(PAGE)
+  await expect(fetch(`${server.url}/metrics`)).rejects.toThrow(/certificate/)
+  const plain = fetch(`http://${server.address}/metrics`).then((refused) => refused.status)
+  expect(await plain.catch(() => 400)).toBe(400)
 })

@@ -39,7 +39,7 @@ test('the page moves to another address, listening there before it is gone here'
     200, 200,
   ])
   await prepared.commit()
-  expect(http.address).toBe(second)
+  expect(http.url).toBe(`http://${second}`)
   expect([await statusAt(first, '/metrics'), await statusAt(second, '/metrics')]).toEqual([
     'nobody',
     200,
@@ -47,7 +47,7 @@ test('the page moves to another address, listening there before it is gone here'
   await move({ address: second, path: '/other' })
   expect([await statusAt(second, '/metrics'), await statusAt(second, '/other')]).toEqual([404, 200])
   await move({ enabled: false, address: second })
-  expect([http.address, await statusAt(second, '/other')]).toEqual(['', 'nobody'])
+  expect([http.url, await statusAt(second, '/other')]).toEqual(['', 'nobody'])
   await http.stop()
 })
 

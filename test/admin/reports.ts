@@ -35,7 +35,7 @@ export const STATUS: StatusReport = {
   sessions: { open: 3, total: 12_345, refused: 1 },
   bytes: { fromClients: 1000, toServers: 1000, fromServers: 5_000_000_000, toClients: 5_000_000 },
   plugins: { total: 2, ready: 1 },
-  metricsAddress: '127.0.0.1:9090',
+  metricsAddress: 'http://127.0.0.1:9090',
 }
 
 export const RELOADED: ReloadReport = {

@@ -61,7 +61,7 @@ describe.each(WAYS)('$way', (way) => {
     expect(sessions).toEqual({ open: 0, total: SESSIONS, refused: 0 })
     expect(await metric(gateway, 'postern_sessions_total')).toBe(SESSIONS)
     expect({ state, pid }).toEqual({ state: 'ready', pid: gateway.pid })
-    expect(metricsAddress).toBe(`127.0.0.1:${gateway.metricsPort}`)
+    expect(metricsAddress).toBe(`http://127.0.0.1:${gateway.metricsPort}`)
 
     const count = way.isAudited ? 1 : 0
     expect(plugins).toEqual({ total: count, ready: count })

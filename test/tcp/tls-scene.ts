@@ -11,7 +11,8 @@ import {
   type PemFolder,
 } from '../kit/certificates.ts'
 import { connectTls, type TlsClientOptions, type TlsWire } from '../kit/tls-wire.ts'
-import { type Scene, type SceneOptions, setScene } from './scene.ts'
+import { inTime } from './fake-server.ts'
+import { ANN, GREETING, type Scene, type SceneOptions, setScene } from './scene.ts'
 
 export interface TlsScene extends Scene {
   readonly folder: PemFolder
@@ -68,4 +69,23 @@ function offered(folder: PemFolder, keys: Readonly<Record<string, unknown>>) {
   })
   return (account: TlsAccount): TlsOptions =>
     tlsOptionsOf('default', servers.default, account, pino({ level: 'silent' }))!
+}
+
+/** A session that is logged in over TLS. */
+export async function logInOver(scene: TlsScene, options: TlsClientOptions = {}) {
+  const { wire, tls } = await scene.secure(options)
+  wire.send(ANN)
+  const server = await scene.server.next()
+  await server.read(ANN.length)
+  server.send(GREETING)
+  await wire.readUntil('ReadyForQuery')
+  return { wire, tls, server }
+}
+
+/** Resolves when the service has no session left. */
+export async function emptied({ service }: TlsScene): Promise<void> {
+  const empty = async (): Promise<void> => {
+    while (service.listener.sessions > 0) await Bun.sleep(5)
+  }
+  await inTime('the end of every session', empty())
 }

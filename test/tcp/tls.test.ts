@@ -3,38 +3,19 @@ import { describe, expect, test } from 'bun:test'
 import type { SessionFacts } from '../../src/hooks/step.ts'
 import { CONTINUE } from '../../src/hooks/verdict.ts'
 import { makeAuthority } from '../kit/certificates.ts'
-import { cancelRequest, concat, copyData, query } from '../kit/frontend.ts'
+import { concat, copyData, query } from '../kit/frontend.ts'
 import { passing } from '../kit/service.ts'
 import { GSSENC_REQUEST, SSL_REQUEST } from '../kit/tls-wire.ts'
 import { server as says } from '../protocols/postgres/stage.ts'
 import { type FakeConnection, inTime } from './fake-server.ts'
-import { ANN, GREETING } from './scene.ts'
-import { setTlsScene, type TlsScene } from './tls-scene.ts'
+import { ANN } from './scene.ts'
+import { emptied, logInOver, setTlsScene, type TlsScene } from './tls-scene.ts'
 
 const MB = 2 ** 20
-
-/** Logs in over TLS. */
-async function logIn(scene: TlsScene, options = {}) {
-  const { wire, tls } = await scene.secure(options)
-  wire.send(ANN)
-  const server = await scene.server.next()
-  await server.read(ANN.length)
-  server.send(GREETING)
-  await wire.readUntil('ReadyForQuery')
-  return { wire, tls, server }
-}
 
 async function answer(server: FakeConnection, length: number): Promise<void> {
   await server.read(length)
   server.send(says.complete('SELECT 1'), says.ready())
-}
-
-/** Resolves when the service has no session left. */
-async function emptied({ service }: TlsScene): Promise<void> {
-  const empty = async (): Promise<void> => {
-    while (service.listener.sessions > 0) await Bun.sleep(5)
-  }
-  await inTime('the end of every session', empty())
 }
 
 describe('a client', () => {
@@ -53,7 +34,7 @@ describe('a client', () => {
   for (const [way, { version, options }] of Object.entries(ways)) {
     test(`${way} has TLS from the startup on`, async () => {
       await using scene = await setTlsScene()
-      const { wire, tls, server } = await logIn(scene, {
+      const { wire, tls, server } = await logInOver(scene, {
         ...options,
         ca: scene.authority.certificate,
         rejectUnauthorized: true,
@@ -112,7 +93,7 @@ describe('a client', () => {
 
   test('that ends its side still gets the reply', async () => {
     await using scene = await setTlsScene()
-    const { wire, server } = await logIn(scene)
+    const { wire, server } = await logInOver(scene)
     wire.send(query('select 1'))
     wire.halfClose()
     await server.read(query('select 1').length)
@@ -170,7 +151,7 @@ describe('the certificate', () => {
       wire.destroy()
       return CN
     }
-    const { wire } = await logIn(scene)
+    const { wire } = await logInOver(scene)
     expect(await shown()).toBe('localhost')
     scene.folder.put('server', await scene.authority.issue({ subject: 'CN=renewed' }))
     await inTime(
@@ -216,7 +197,7 @@ describe('the certificate of a client', () => {
     const { certificate, key } = await scene.authority.issue({
       subject: 'CN=ann\\, the first,O=shop',
     })
-    await logIn(scene, { cert: certificate, key })
+    await logInOver(scene, { cert: certificate, key })
     expect<unknown>(told).toEqual({
       version: 'TLSv1.3',
       cipher: expect.stringContaining('TLS_AES_'),
@@ -246,138 +227,8 @@ describe('the certificate of a client', () => {
 
   test('may be missing where it is optional', async () => {
     await using scene = await setTlsScene(asking('optional'))
-    await logIn(scene)
+    await logInOver(scene)
     expect(scene.account.failures.of('certificate')).toBe(0)
-  })
-})
-
-describe('TLS that is required', () => {
-  test('is missed in a client that does not ask for it', async () => {
-    await using scene = await setTlsScene({ requireTLS: true })
-    const wire = await scene.connect()
-    wire.send(ANN)
-    expect(await wire.expect('ErrorResponse')).toMatchObject({
-      severity: 'FATAL',
-      code: '28000',
-      message: expect.stringContaining('encrypted'),
-      hint: expect.stringContaining('sslmode=require'),
-    })
-    await wire.closed()
-    expect(scene.account.unencrypted).toBe(1)
-    const unused = await scene.server.next()
-    await unused.ended
-    await logIn(scene)
-  })
-
-  test('is not missed in a CancelRequest, as PostgreSQL does not', async () => {
-    await using scene = await setTlsScene({ requireTLS: true })
-    await logIn(scene)
-    const request = cancelRequest(7, Uint8Array.of(0, 0, 0, 9))
-    const secure = async () => (await scene.secure()).wire
-    for (const connect of [scene.connect, secure]) {
-      const from = await connect()
-      from.send(request)
-      const own = await scene.server.next()
-      await own.ended
-      const cancelling = await scene.server.next()
-      expect([...(await cancelling.read(request.length))]).toEqual([...request])
-      cancelling.socket.end()
-      await from.closed()
-    }
-  })
-})
-
-describe('a handshake', () => {
-  test('with bytes behind the request is refused before anything of them is used', async () => {
-    await using scene = await setTlsScene()
-    const wire = await scene.connect()
-    wire.send(SSL_REQUEST, ANN)
-    expect(await wire.expect('ErrorResponse')).toMatchObject({
-      code: '08P01',
-      message: expect.stringContaining('data follow a request for encryption'),
-    })
-    await wire.closed()
-  })
-
-  test('with bytes that come while a step is shown the request is refused too', async () => {
-    const { promise: seen, resolve: show } = Promise.withResolvers<void>()
-    const { promise: decided, resolve: decide } = Promise.withResolvers<void>()
-    const edge = {
-      ...passing(false, 'batch'),
-      seesEdges: true,
-      decide: async () => {
-        show()
-        await decided
-        return CONTINUE
-      },
-    }
-    await using scene = await setTlsScene({}, { fromClient: [edge] })
-    const wire = await scene.connect()
-    wire.send(SSL_REQUEST)
-    await inTime('the step', seen)
-    wire.send(ANN)
-    await Bun.sleep(20)
-    decide()
-    expect([...(await wire.readBytes(1))]).toEqual([0x53])
-    expect(await wire.expect('ErrorResponse')).toMatchObject({ code: '08P01' })
-    await wire.closed()
-  })
-
-  test('inside of TLS is none', async () => {
-    await using scene = await setTlsScene()
-    const { wire } = await scene.secure()
-    wire.send(SSL_REQUEST)
-    expect(await wire.expect('ErrorResponse')).toMatchObject({ code: '08P01' })
-    await wire.closed()
-  })
-
-  const ends = {
-    handshake: (send: (bytes: Uint8Array) => void) => send(new Uint8Array(64).fill(0x41)),
-    closed: (_: unknown, socket: { resetAndDestroy(): unknown }) => socket.resetAndDestroy(),
-  }
-  for (const [cause, act] of Object.entries(ends)) {
-    test(`that fails ends the session and is counted: ${cause}`, async () => {
-      await using scene = await setTlsScene()
-      const wire = await scene.connect()
-      wire.send(SSL_REQUEST)
-      await wire.readBytes(1)
-      act((bytes) => wire.send(bytes), wire.socket)
-      await emptied(scene)
-      expect(Object.fromEntries(scene.account.failures.entries())).toMatchObject({ [cause]: 1 })
-    })
-  }
-
-  test('whose client ends its side is over', async () => {
-    await using scene = await setTlsScene()
-    const wire = await scene.connect()
-    wire.send(SSL_REQUEST)
-    await wire.readBytes(1)
-    wire.send(Uint8Array.of(0x16, 3, 1))
-    wire.halfClose()
-    await emptied(scene)
-  })
-
-  test('that stalls ends in time, before and within TLS', async () => {
-    const certificates = [
-      { serverNames: ['a'], certFile: 'PEM/sales.crt', keyFile: 'PEM/sales.key' },
-    ]
-    for (const keys of [{}, { certificates }]) {
-      await using scene = await setTlsScene({ ...keys, handshakeTimeout: '100ms' })
-      const wire = await scene.connect()
-      wire.send(SSL_REQUEST)
-      await wire.readBytes(1)
-      wire.send(Uint8Array.of(0x16, 3, 1, 2, 0, 1))
-      await emptied(scene)
-      expect(scene.account.failures.of('timeout')).toBe(1)
-    }
-  })
-
-  test('that is under way does not keep the service from stopping', async () => {
-    const scene = await setTlsScene()
-    const wire = await scene.connect()
-    wire.send(SSL_REQUEST)
-    await wire.readBytes(1)
-    await inTime('the stop', scene[Symbol.asyncDispose]())
   })
 })
 
@@ -385,7 +236,7 @@ test('a slow reader over TLS is kept back, and gets every byte', async () => {
   const row = copyData('x'.repeat(MB - 5))
   const rows = 60
   await using scene = await setTlsScene()
-  const { wire, tls, server } = await logIn(scene)
+  const { wire, tls, server } = await logInOver(scene)
   const { account } = scene.service
   wire.send(query('select'))
   await server.read(query('select').length)
@@ -410,7 +261,7 @@ test('a slow server is kept back from a client over TLS, and gets every byte', a
   const row = copyData('y'.repeat(MB - 5))
   const rows = 40
   await using scene = await setTlsScene()
-  const { wire, server } = await logIn(scene)
+  const { wire, server } = await logInOver(scene)
   const { account } = scene.service
   const before = account.bytesFromClient
   server.socket.pause()
@@ -425,7 +276,7 @@ test('a slow server is kept back from a client over TLS, and gets every byte', a
 test('a startup in the same breath as the end of the handshake is not lost', async () => {
   await using scene = await setTlsScene()
   for (let round = 0; round < 20; round++) {
-    const { wire, server } = await logIn(scene, { direct: round % 2 === 0 })
+    const { wire, server } = await logInOver(scene, { direct: round % 2 === 0 })
     wire.destroy()
     await server.ended
     server.socket.destroy()

@@ -3,6 +3,7 @@ import { POSTGRES } from '../../../src/protocols/postgres/postgres.ts'
 import type {
   Conversation,
   Cut,
+  EncryptionTerms,
   Flow,
   FlowLimits,
   Gate,
@@ -27,6 +28,7 @@ export interface StageOptions {
   readonly serverCut?: Cut
   readonly limits?: Partial<FlowLimits>
   readonly gate?: Gate
+  readonly encryption?: EncryptionTerms
 }
 
 export const DENIAL: Refused = { code: '42501', message: 'no' }
@@ -89,6 +91,7 @@ export class Stage {
       fromServer: wanted(fromServer, serverCut),
       limits: { messageBytesMax: 2 ** 24, budget: this.budget, ...options.limits },
       gate: options.gate ?? null,
+      ...(options.encryption === undefined ? {} : { encryption: options.encryption }),
       waker: {
         wakeToServer: () => this.#work('client'),
         wakeToClient: () => this.#work('server'),
