@@ -30,16 +30,21 @@ export interface FactSources {
 }
 
 export class Facts implements SessionFacts {
-  readonly memory = new Map<string, Map<string, Uint8Array>>()
   tls: SessionFacts['tls'] = null
   lastRequest = NO_BYTES
   readonly #sources: FactSources
   #client: AddressPair | null = null
+  #memory: SessionFacts['memory'] | null = null
 
   constructor(sources: FactSources) {
     this.#sources = sources
   }
 
+  /** Made for the first plugin that asks: most sessions have none. */
+  get memory(): SessionFacts['memory'] {
+    this.#memory ??= new Map()
+    return this.#memory
+  }
   get id(): string {
     return `${this.#sources.place.instance}-${this.#sources.number}`
   }

@@ -67,7 +67,8 @@ interface Source {
 export class Pump implements Sink {
   readonly #account: Account
   readonly #flow: Flow
-  #chain: Chain
+  /** Made for the first unit: an idle session is smaller without. */
+  #chain: Chain | null = null
   #hooks: DirectionHooks
   readonly #owner: PumpOwner
   readonly #answer: ClientFlow | null
@@ -96,18 +97,13 @@ export class Pump implements Sink {
     this.#hooks = hooks
     this.#owner = owner
     this.#untouched = hooks.wanted.tags === null && !hooks.keepsRequest
-    this.#chain = this.#chainOf(hooks)
-  }
-
-  #chainOf({ steps, wanted }: DirectionHooks): Chain {
-    return new Chain(steps, this.#owner.facts, this.#answer ?? this.#flow, this, wanted.cut)
   }
 
   /** Works for the steps and observers of another generation; only where it is at rest. */
   rehook(hooks: DirectionHooks): void {
     this.#hooks = hooks
     this.#untouched = hooks.wanted.tags === null && !hooks.keepsRequest
-    this.#chain = this.#chainOf(hooks)
+    this.#chain = null
   }
 
   /** The owner is told of progress also by chunks that nobody looks at, until `rehook`. */
@@ -200,6 +196,13 @@ export class Pump implements Sink {
     if (rest && !this.over && !this.#working && (this.#stops & WAITING) === 0) this.#work()
   }
 
+  get #madeChain(): Chain {
+    const { steps, wanted } = this.#hooks
+    const judge = this.#answer ?? this.#flow
+    this.#chain ??= new Chain(steps, this.#owner.facts, judge, this, wanted.cut)
+    return this.#chain
+  }
+
   /** Too much waits for the client already that this direction has caused. */
   get #crowded(): boolean {
     return this.#flow.full || (this.#answered && this.#echo?.full === true)
@@ -250,13 +253,13 @@ export class Pump implements Sink {
           this.#write(flow.bytes)
           break
         case 'unit': {
-          const waiting = this.#chain.run(flow.bytes, flow.over, flow.bytes[0]!)
+          const waiting = this.#madeChain.run(flow.bytes, flow.over, flow.bytes[0]!)
           if (waiting === undefined) break
           this.#waitFor(waiting)
           return true
         }
         case 'oversize':
-          if (this.#chain.oversize(flow.bytes.slice())) flow.streamOversize()
+          if (this.#madeChain.oversize(flow.bytes.slice())) flow.streamOversize()
           else flow.dropOversize()
           break
         case 'edge': {

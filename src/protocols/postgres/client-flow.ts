@@ -49,6 +49,7 @@ export class PostgresClientFlow implements ClientFlow, Judge {
   #told = false
   /** Where the gateway lets clients in by itself, else null. */
   readonly #door: Door | null
+  /** Kept where the gateway logs in for the client, which is told what it had asked for. */
   startup: Uint8Array = EMPTY
 
   constructor(talk: Talk, options: ConversationOptions) {
@@ -194,7 +195,7 @@ export class PostgresClientFlow implements ClientFlow, Judge {
       return 'none'
     }
     const bytes = this.#reader.bytes
-    this.startup = bytes
+    if (this.#door !== null) this.startup = bytes
     this.#reader.push(this.#packet)
     this.#packet = EMPTY
     this.#reader.bytes = bytes
