@@ -133,10 +133,25 @@ export interface Doorkeeper {
   take(message: Uint8Array): LoginStep
 }
 
+/** A certificate that clients are shown; one object for each. */
+export interface ShownCertificate {
+  readonly pem: string
+}
+
+/** What a handshake with a client has come to. */
+export interface SecuredOutcome {
+  /** The client is to be heard out, and told. */
+  readonly refused: Refused | null
+  readonly certificate: ShownCertificate
+}
+
 /** The gateway lets clients in by itself, because server connections are logged in already. */
 export interface Gate {
-  /** Makes the doorkeeper of one client; null: a plugin must answer the login. */
-  readonly doorkeeper: (() => Doorkeeper) | null
+  /**
+   * Makes the doorkeeper of one client, which was shown this certificate, or none; null: a plugin
+   * must answer the login.
+   */
+  readonly doorkeeper: ((certificate: ShownCertificate | null) => Doorkeeper) | null
   /** The database that the server connections have; a client must ask for this one. */
   readonly database: string
   /** Told why a client was not let in. */
@@ -219,7 +234,7 @@ export interface Conversation {
   /** Names the server session for a later CancelRequest; "" until known. */
   readonly cancelKey: string
   /** What comes from the client from here on came encrypted; it may have to be refused. */
-  secured(refused: Refused | null): void
+  secured(outcome: SecuredOutcome): void
   /** The client is refused: it is heard out as far as the protocol needs, then told and closed. */
   refuse(refused: Refused): void
   /** With what the client has introduced itself; empty until it has. */

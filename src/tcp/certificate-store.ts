@@ -2,6 +2,7 @@
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import { type NamedFile, readAuthorities, readPair } from '../base/certificates.ts'
 import { GatewayError } from '../base/errors.ts'
+import type { ShownCertificate } from '../protocols/protocol.ts'
 
 export interface CertificateFiles {
   /** Lower case; `*.example.org` is any one label before it. Empty: for all others. */
@@ -21,12 +22,18 @@ export interface StoreOptions {
 /** What Bun calls the native part of a context; it is made once and shared by all handshakes. */
 export type NativeContext = object
 
+/** What a client is shown, and how. */
+export interface Shown {
+  readonly context: NativeContext
+  readonly certificate: ShownCertificate
+}
+
 export class CertificateStore {
   readonly warnings: readonly string[]
   /** The end of the certificate that ends first. */
   readonly notAfter: Date
-  readonly #byName = new Map<string, NativeContext>()
-  readonly #others: NativeContext
+  readonly #byName = new Map<string, Shown>()
+  readonly #others: Shown
 
   /** Reads all files; throws CONFIG_INVALID where one cannot be used. */
   constructor({ certificates, clientAuthorities, minVersion }: StoreOptions) {
@@ -43,8 +50,9 @@ export class CertificateStore {
         minVersion,
         ...(ca === undefined ? {} : { ca }),
       })
-      for (const name of files.serverNames) this.#byName.set(name.toLowerCase(), context)
-      return context
+      const shown = { context, certificate: { pem: pair.certificate } }
+      for (const name of files.serverNames) this.#byName.set(name.toLowerCase(), shown)
+      return shown
     })
     this.#others = contexts[0]!
     this.warnings = warnings
@@ -56,7 +64,7 @@ export class CertificateStore {
     return this.#byName.size > 0
   }
 
-  contextFor(name: string | null): NativeContext {
+  shownFor(name: string | null): Shown {
     if (name === null) return this.#others
     const exact = this.#byName.get(name)
     if (exact !== undefined) return exact

@@ -4,10 +4,11 @@ import { readFileSync } from 'node:fs'
 import { isLocal, parseAddress } from '../base/address.ts'
 import { GatewayError } from '../base/errors.ts'
 import type { ClientConfig, PoolConfig, ProxyConfig, ServerConfig } from '../config/schema.ts'
+import { certificateBinding } from '../protocols/postgres/login/certificate-binding.ts'
 import { ServerLogin } from '../protocols/postgres/login/server-login.ts'
 import { parseUserFile } from '../protocols/postgres/login/user-file.ts'
 import { Users } from '../protocols/postgres/login/users.ts'
-import type { Gate, PoolLogin, Protocol } from '../protocols/protocol.ts'
+import type { Gate, PoolLogin, Protocol, ShownCertificate } from '../protocols/protocol.ts'
 import { Pool } from '../upstream/pool.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { KeptServer } from './kept-server.ts'
@@ -98,8 +99,20 @@ export function createGate(options: GateOptions): Gate | null {
   }
   const key = `servers.${group}.authFile`
   const users = auth === 'trust' ? new Users([]) : readUsers(server.authFile, key)
-  const login = { method: auth, users, binding: null }
-  return { doorkeeper: () => new ServerLogin(login), database, turnedAway }
+  const doorkeeper: Gate['doorkeeper'] = (certificate) =>
+    new ServerLogin({ method: auth, users, binding: certificate && bindingOf(certificate) })
+  return { doorkeeper, database, turnedAway }
+}
+
+const bindings = new WeakMap<ShownCertificate, Uint8Array | null>()
+
+/** What channel binding binds to; looked up once for each certificate. */
+function bindingOf(certificate: ShownCertificate): Uint8Array | null {
+  const known = bindings.get(certificate)
+  if (known !== undefined) return known
+  const binding = certificateBinding(certificate.pem)
+  bindings.set(certificate, binding)
+  return binding
 }
 
 function readUsers(path: string, key: string): Users {

@@ -5,7 +5,7 @@
 import type { Socket } from 'bun'
 import type { ObserverLine } from '../hooks/observers.ts'
 import type { OpeningVerdict, Refusal } from '../hooks/verdict.ts'
-import type { Conversation } from '../protocols/protocol.ts'
+import type { Conversation, SecuredOutcome } from '../protocols/protocol.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { Cancellation } from './cancellation.ts'
 import { ClientEnd } from './client-end.ts'
@@ -204,10 +204,10 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
   secure(hello: Uint8Array): void {
     this.#client.secure(this.#around.tls!, { hello, now: this.#around.beat.now }, this)
   }
-  secured(client: Socket<ClientSide>, facts: TlsFacts, refusal: Refusal | null): void {
+  secured(client: Socket<ClientSide>, facts: TlsFacts, outcome: SecuredOutcome): void {
     this.facts.tls = facts
     this.#client.secured(client)
-    this.#conversation.secured(refusal)
+    this.#conversation.secured(outcome)
     this.#toServer.readFrom(client)
   }
 
@@ -382,7 +382,8 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
 
   /** Asks the session to end for a shutdown: at once where nothing is under way, or by force. */
   drain(force: boolean, farewell: Refusal): void {
-    const busy = this.#state === 'running' && (!this.#conversation.idle || this.#standing.underWay)
+    const { loggedIn, idle } = this.#conversation
+    const busy = this.#state === 'running' && loggedIn && (!idle || this.#standing.underWay)
     if (!force && (busy || this.#state === 'cancelling')) return
     this.refuse(farewell)
   }

@@ -8,6 +8,7 @@ import { subjectText } from '../base/certificates.ts'
 import type { WatchedFiles } from '../base/watched-files.ts'
 import type { SessionFacts } from '../hooks/step.ts'
 import type { Refusal } from '../hooks/verdict.ts'
+import type { SecuredOutcome, ShownCertificate } from '../protocols/protocol.ts'
 import type { TlsAccount, TlsFailure } from './account.ts'
 import type { CertificateStore } from './certificate-store.ts'
 import { serverNameIn } from './client-hello.ts'
@@ -25,8 +26,8 @@ export type TlsFacts = NonNullable<SessionFacts['tls']>
 
 /** The session that waits for a handshake. */
 export interface SecuredSide extends ClientSide {
-  /** TLS is there; a client with a `refusal` is to be heard out. */
-  secured(socket: Socket<ClientSide>, facts: TlsFacts, refusal: Refusal | null): void
+  /** TLS is there; a client that is `refused` is to be heard out. */
+  secured(socket: Socket<ClientSide>, facts: TlsFacts, outcome: SecuredOutcome): void
 }
 
 export interface TlsOptions {
@@ -71,6 +72,7 @@ export class Handshake implements ClientSide {
   readonly #startedAt: number
   #socket: Socket<ClientSide>
   #hello: Uint8Array
+  #certificate: ShownCertificate = { pem: '' }
   /** `hello`: the first message is awaited, for the name in it; `over`: it has failed. */
   #state: 'hello' | 'shaking' | 'over' = 'hello'
 
@@ -133,6 +135,8 @@ export class Handshake implements ClientSide {
 
   #shake(store: CertificateStore, name: string | null): void {
     this.#state = 'shaking'
+    const shown = store.shownFor(name)
+    this.#certificate = shown.certificate
     const plain = this.#socket
     plain.data = NOBODY
     const [, secure] = plain.upgradeTLS<ClientSide>({
@@ -140,7 +144,7 @@ export class Handshake implements ClientSide {
       socket: tlsHandlers,
       ...serverSide(this.#hello),
       tls: {
-        ...{ secureContext: store.contextFor(name) },
+        ...{ secureContext: shown.context },
         ALPNProtocols: ALPN,
         requestCert: this.#options.clientCert !== 'none',
         // Who is not authorised is told why, in words, once the handshake is over.
@@ -164,7 +168,7 @@ export class Handshake implements ClientSide {
     if (refusal === null) this.#options.account.connections.add(version)
     socket.data = this.#session
     const facts = { version, cipher: socket.getCipher().name, subject: subjectOf(socket) }
-    this.#session.secured(socket, facts, refusal)
+    this.#session.secured(socket, facts, { refused: refusal, certificate: this.#certificate })
   }
 
   #refusal(socket: Socket<ClientSide>): Refusal | null {

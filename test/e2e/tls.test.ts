@@ -261,6 +261,21 @@ describe('TLS to the database', () => {
       },
     )
 
+    test.skipIf(psql === null)(
+      'works where the gateway asks the client itself (needs psql)',
+      async () => {
+        folder.write('users', `"postgres" "${plain.password}"\n`)
+        const { user, password, database } = encrypted
+        await using gateway = await startBefore(encrypted, {
+          server: offer('gateway', { auth: 'scram-sha-256', authFile: file('users') }),
+          client: { sslMode: 'require', startupParams: { user, password, database } },
+        })
+        expect(await ask(gateway, bind, "select 'bound to the gateway'")).toBe(
+          'bound to the gateway',
+        )
+      },
+    )
+
     test.skipIf(psql === null)('works in plain behind the gateway (needs psql)', async () => {
       await using database = await startPostgres({ auth: 'scram-sha-256' })
       await using gateway = await startBefore(database, { server: offer() })

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
-import { query } from '../kit/frontend.ts'
+import { query, sslRequest } from '../kit/frontend.ts'
 import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
 import {
   auditPlugins,
@@ -26,6 +26,20 @@ afterAll(() => server.stop())
 
 /** The key of an advisory lock that a test's query waits for; each test has its own. */
 let lastLock = 0
+
+test('on SIGTERM nobody waits for clients that have not logged in', async () => {
+  const gateway = await startBefore(server)
+  using silent = await connectWire(gateway)
+  using asking = await connectWire(gateway)
+  asking.send(sslRequest())
+  await asking.readBytes(1)
+  const startedAt = performance.now()
+  expect((await gateway.stop()).status).toBe(0)
+  expect(performance.now() - startedAt).toBeLessThan(10_000)
+  for (const wire of [silent, asking]) {
+    expect(await wire.expect('ErrorResponse')).toMatchObject(SHUTTING_DOWN)
+  }
+})
 
 describe.each(WAYS)('$way', (way) => {
   test('on SIGTERM what runs is finished, what idles is told, and it exits with 0', async () => {

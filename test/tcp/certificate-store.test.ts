@@ -29,13 +29,13 @@ afterAll(() => folder[Symbol.dispose]())
 test('a name in full comes before a pattern, and a pattern before all others', () => {
   const store = new CertificateStore(options)
   expect(store.dependsOnName).toBe(true)
-  const others = store.contextFor(null)
-  const shop = store.contextFor('shop.example')
-  const admin = store.contextFor('admin.shop.example')
+  const others = store.shownFor(null).context
+  const shop = store.shownFor('shop.example').context
+  const admin = store.shownFor('admin.shop.example').context
   expect(new Set([others, shop, admin]).size).toBe(3)
-  expect(store.contextFor('eu.shop.example')).toBe(shop)
+  expect(store.shownFor('eu.shop.example').context).toBe(shop)
   for (const name of ['a.eu.shop.example', 'example', '.shop.example', '', '*']) {
-    expect(store.contextFor(name)).toBe(others)
+    expect(store.shownFor(name).context).toBe(others)
   }
 })
 

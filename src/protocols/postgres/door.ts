@@ -39,12 +39,11 @@ export class Door {
   state: DoorState = 'shut'
   readonly #talk: Talk
   readonly #gate: Gate
-  readonly #doorkeeper: Doorkeeper | null
+  #doorkeeper: Doorkeeper | null = null
 
   constructor(talk: Talk, gate: Gate) {
     this.#talk = talk
     this.#gate = gate
-    this.#doorkeeper = gate.doorkeeper?.() ?? null
   }
 
   /** The client has said who it is, and no plugin has anything against it. */
@@ -57,6 +56,7 @@ export class Door {
     if (owed) this.#talk.tellClient(negotiateProtocolVersion(protocol, unknown))
     const { user, database } = this.#talk
     if (database !== this.#gate.database) return this.#refuse(noDatabase(database), 'database')
+    this.#doorkeeper = this.#gate.doorkeeper?.(this.#talk.certificate) ?? null
     if (this.#doorkeeper === null) return this.#refuse(UNANSWERED, UNANSWERED.message)
     this.#follow(this.#doorkeeper.begin(user))
   }

@@ -4,6 +4,7 @@ import type {
   ConversationOptions,
   Protocol,
   Refused,
+  SecuredOutcome,
   ServerState,
   Wishes,
 } from '../protocol.ts'
@@ -84,7 +85,8 @@ class PostgresConversation implements Conversation {
     return this.fromClient.refusalTold
   }
 
-  secured(refused: Refused | null): void {
+  secured({ refused, certificate }: SecuredOutcome): void {
+    this.#talk.certificate = certificate
     if (refused !== null) this.refuse(refused)
     this.fromClient.encryption.secured()
     this.#talk.binding.secured = true

@@ -1,5 +1,5 @@
 /** What both flows of one PostgreSQL session share: the ledger, refusals under way, own replies. */
-import type { ConversationOptions, Waker, Wishes } from '../protocol.ts'
+import type { ConversationOptions, ShownCertificate, Waker, Wishes } from '../protocol.ts'
 import { ChannelBinding } from './channel-binding.ts'
 import { Ledger, type OwnReply } from './ledger.ts'
 import { readyForQuery } from './messages.ts'
@@ -41,6 +41,8 @@ export class Talk {
   readonly refusals = new Map<string, Refusal>()
   /** True where the server connection outlives the session, which a farewell ends. */
   readonly lent: boolean
+  /** What the client was shown, if it came encrypted. */
+  certificate: ShownCertificate | null = null
   /** True from the last words of a client on whose server connection is only lent. */
   leaving = false
   /** True while a message of the server has begun and not ended. */

@@ -16,7 +16,7 @@ function offer(...mechanisms: readonly string[]): Uint8Array {
 /** A stage on which the client has introduced itself, with TLS or without. */
 function introduced({ secured = false, ...options }: StageOptions & { secured?: boolean } = {}) {
   const stage = new Stage({ encryption: TERMS, ...options })
-  if (secured) stage.conversation.secured(null)
+  if (secured) stage.conversation.secured({ refused: null, certificate: { pem: '' } })
   stage.client(startup({ user: 'ann', database: 'shop' }))
   return stage
 }
