@@ -10,11 +10,11 @@ export interface GenerationSources {
 export function declareGenerationFamilies(meter: Meter, sources: GenerationSources): void {
   const { generations, reloads } = sources
   const one = (value: number) => [{ labels: {}, value }]
-  meter.sampled('postern_generation', 'gauge', 'The configuration in use, counted from 1.', () =>
+  meter.sampled('postern_generation_number', 'gauge', 'The configuration in use, counted from 1.', () =>
     one(generations().at(-1)?.number ?? 0),
   )
   const live = 'Configurations that sessions use now, the current one among them.'
-  meter.sampled('postern_generations', 'gauge', live, () => one(generations().length))
+  meter.sampled('postern_generations_live', 'gauge', live, () => one(generations().length))
   meter.sampled('postern_generation_sessions', 'gauge', 'Sessions by configuration.', () =>
     generations().map(({ number, sessions }) => ({
       labels: { generation: String(number) },

@@ -51,6 +51,7 @@ const COMMANDS = [
   ['plugin'],
   ['plugin', 'list'],
   ['plugin', 'checksum'],
+  ['reload'],
   ['status'],
   ['version'],
 ]

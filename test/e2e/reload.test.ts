@@ -135,7 +135,7 @@ describe('what cannot be taken into use changes nothing and says why', () => {
       at(tree, 'metrics', 'default')['address'] = `127.0.0.1:${taken.port}`
     })
     await mustRefuse(gateway, `metrics.default.address: 127.0.0.1:${taken.port} is in use`)
-    expect(await metric(gateway, 'postern_generation')).toBe(1)
+    expect(await metric(gateway, 'postern_generation_number')).toBe(1)
     restore()
     taken.stop(true)
     expect((await reload(gateway)).generation).toBe(2)
@@ -288,7 +288,7 @@ describe('who cannot go over is ended after drainTimeout', () => {
     expect(await fresh.rows('select 1')).toEqual([['1']])
     expect(await metric(gateway, 'postern_sessions_expelled_total')).toBe(1)
     await until('the old generation is gone', async () => {
-      return (await metric(gateway, 'postern_generations')) === 1
+      return (await metric(gateway, 'postern_generations_live')) === 1
     })
   })
 
