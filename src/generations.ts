@@ -65,6 +65,7 @@ export class Generations {
   async prepare(loaded: LoadedConfig): Promise<Generation> {
     this.#refuseCrowd(loaded)
     const next = await this.#build(loaded, { everyPlugin: false, bound: (all) => all.watch() })
+    this.#warnOfSockets(next)
     try {
       for (const { listener, options } of next.services) {
         if (this.#isCurrent(listener)) await listener.alsoAt(options)
@@ -133,6 +134,19 @@ export class Generations {
       'RELOAD_REFUSED',
       `${live.length} generations are live already (generationsMax): ${held}; ${cure}`,
     )
+  }
+
+  /** Two processes cannot serve their metrics at one path, and where that is they alone know. */
+  #warnOfSockets(next: Generation): void {
+    const before = this.#current?.registry.plugins ?? []
+    for (const plugin of next.registry.plugins) {
+      const socket = plugin.manifest?.metricsSocket ?? null
+      if (socket === null || before.includes(plugin)) continue
+      if (!before.some(({ manifest }) => manifest?.metricsSocket === socket)) continue
+      const problem = `serves its metrics at ${socket}, as the process does that it replaces`
+      const cure = 'they may be missing until it is started again; give it another path each time'
+      this.#surroundings.log.warn({ plugin: plugin.name }, `${problem}: ${cure}`)
+    }
   }
 
   #isCurrent(listener: Listener): boolean {

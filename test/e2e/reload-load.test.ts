@@ -28,8 +28,8 @@ const RELOADS_LONG = 200
 /** Sessions that ask one thing after another, beside those of the driver. */
 const SESSIONS = 4
 const CLIENTS = 4
-/** What a process may have grown by over all reloads: the engine gives back late. */
-const GROWTH_BYTES_MAX = 60_000_000
+/** What a process may grow by over the second half of the reloads: the engine gives back late. */
+const GROWTH_BYTES_MAX = 50_000_000
 
 let postgres: PostgresServer
 let folder: string
@@ -139,20 +139,22 @@ async function asks(wire: Wire, isOver: () => boolean): Promise<number> {
 
 const countOf = ({ few }: Change): number => (IS_LONG ? RELOADS_LONG : few)
 
-async function reloadAll(gateway: RunningGateway, change: Change): Promise<readonly number[]> {
+async function reloadAll(gateway: RunningGateway, change: Change) {
   const took: number[] = []
+  let half = 0
   for (let turn = 1; turn <= countOf(change); turn++) {
     change.apply(gateway, turn)
     const report = await reloadQuickly(gateway)
     expect(report.problems).toEqual([])
     expect([report.generation, report.changes.length]).toEqual([turn + 1, 1])
     took.push(report.tookMs)
+    if (turn === countOf(change) / 2) half = memoryOf(gateway.pid).now
     // Generations are bounded: as careful operators do, the next one waits until there is room.
     await until('an old generation is gone', async () => {
       return (await statusOf(gateway)).generations.length < 4
     })
   }
-  return took
+  return { took, half }
 }
 
 test.each(CHANGES.map((change) => [change.what, change] as const))(
@@ -171,15 +173,17 @@ test.each(CHANGES.map((change) => [change.what, change] as const))(
     const drive = async (kind: 'simple' | 'connect'): Promise<number> => {
       let transactions = 0
       while (!isOver) {
-        const load = { ...place, kind, clients: CLIENTS, seconds: 1 }
-        transactions += (await findDriver().run(load)).transactions
+        const load = { ...place, kind, clients: CLIENTS, seconds: IS_LONG ? 5 : 1 }
+        const figures = await findDriver().run(load).catch(unlessNone)
+        transactions += figures.transactions
       }
       return transactions
     }
     const driving = Promise.all([drive('simple'), drive('connect')])
     const startedAt = performance.now()
     const { now: before } = memoryOf(gateway.pid)
-    const took = await Promise.race([reloadAll(gateway, change), failing(asking, driving)])
+    const reloading = reloadAll(gateway, change)
+    const { took, half } = await Promise.race([reloading, failing(asking, driving)])
     isOver = true
     const answered = (await asking).reduce((sum, count) => sum + count, 0)
     const [transactions, connections] = await driving
@@ -190,18 +194,26 @@ test.each(CHANGES.map((change) => [change.what, change] as const))(
     await mustBeSound(gateway)
     const { now: after, peak } = memoryOf(gateway.pid)
     expect((await statusOf(gateway)).reloads).toMatchObject({ done: reloads, refused: 0 })
-    expect(after - before).toBeLessThan(GROWTH_BYTES_MAX)
-    if (!IS_LONG) return
     const seconds = (performance.now() - startedAt) / 1000
-    const megabytes = [before, after, peak].map((bytes) => (bytes / 1e6).toFixed(1)).join(', ')
+    const megabytes = [before, half, after, peak]
+      .map((bytes) => (bytes / 1e6).toFixed(1))
+      .join(', ')
     const [middle, longest] = [took.toSorted((a, b) => a - b)[reloads / 2], Math.max(...took)]
-    process.stdout.write(
+    const figures =
       `${what}: ${reloads} reloads in ${seconds.toFixed(0)} s (median ${middle} ms, longest ` +
-        `${longest} ms); ${answered} + ${transactions} queries and ${connections} connections, ` +
-        `none failed; memory before, after and peak ${megabytes} MB\n`,
-    )
+      `${longest} ms); ${answered} + ${transactions} queries and ${connections} connections, ` +
+      `none failed; memory before, half-way, after and peak ${megabytes} MB\n`
+    if (IS_LONG) process.stdout.write(figures)
+    expect(after - half).toBeLessThan(GROWTH_BYTES_MAX)
   },
 )
+
+/** Where a machine has much to do, a run may end before its first transaction: none has failed. */
+function unlessNone(thrown: unknown): { readonly transactions: number } {
+  const said = String(thrown)
+  if (!/processed: 0\n/.test(said) || !/failed transactions: 0 /.test(said)) throw thrown
+  return { transactions: 0 }
+}
 
 /** Rejects when one of these does, and otherwise never settles. */
 function failing(...all: readonly Promise<unknown>[]): Promise<never> {

@@ -1,9 +1,15 @@
 /** What the tests of reloads share: files that are edited under a running gateway. */
+
+import { expect } from 'bun:test'
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { parseReloadReport, type ReloadReport } from '../../src/admin/report.ts'
+import { parseReloadReport, type ReloadReport, type StatusReport } from '../../src/admin/report.ts'
 import type { CommandResult } from '../kit/command.ts'
 import { type RunningGateway, runPostern } from '../kit/gateway.ts'
+import type { PostgresServer } from '../kit/postgres.ts'
+import { statusOf } from '../kit/traffic.ts'
+import type { Wire } from '../kit/wire.ts'
+import { login } from './plugins-scene.ts'
 
 type Tree = Record<string, unknown>
 
@@ -78,4 +84,37 @@ export async function reloadQuickly({ env }: RunningGateway): Promise<ReloadRepo
 export function otherModule(module: Uint8Array, mark: number): Uint8Array {
   const name = new TextEncoder().encode(`mark-${String(mark).padStart(6, '0')}`)
   return new Uint8Array([...module, 0, name.length + 1, name.length, ...name])
+}
+
+export const RECONFIGURED = {
+  severity: 'FATAL',
+  code: '57P01',
+  message: 'the configuration of the gateway has changed',
+}
+
+/** Whether this session is refused a statement. */
+export async function isRefused(wire: Wire, sql: string): Promise<boolean> {
+  return (await wire.query(sql)).some(({ name }) => name === 'ErrorResponse')
+}
+
+/** Refused with these words in what it says and in the log, while a session goes on. */
+export async function mustRefuse(
+  gateway: RunningGateway,
+  postgres: PostgresServer,
+  ...said: readonly string[]
+): Promise<void> {
+  using wire = await login(gateway, postgres)
+  const before = await statusOf(gateway)
+  const { status, stderr } = await runReload(gateway)
+  expect(status).toBe(1)
+  expect(stderr).toContain(`not reloaded, generation ${before.generation} goes on:`)
+  for (const part of said) {
+    expect(stderr).toContain(part)
+    expect(gateway.log()).toContain(part)
+  }
+  expect(await wire.rows('select 1')).toEqual([['1']])
+  const after = await statusOf(gateway)
+  const addresses = ({ listeners }: StatusReport) => listeners.map(({ address }) => address)
+  expect([after.generation, addresses(after)]).toEqual([before.generation, addresses(before)])
+  expect(after.reloads.refused).toBe(before.reloads.refused + 1)
 }

@@ -3,12 +3,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { StatusReport } from '../../src/admin/report.ts'
 import { freePort } from '../kit/free-port.ts'
 import { type RunningGateway, startGateway } from '../kit/gateway.ts'
 import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
 import { metric, startBefore, statusOf, until } from '../kit/traffic.ts'
-import { connectWire, openSession, type Wire } from '../kit/wire.ts'
+import { connectWire, openSession } from '../kit/wire.ts'
 import {
   buildPlugins,
   CallsFile,
@@ -27,18 +26,15 @@ import {
   editEntry,
   fileOf,
   GLOBAL,
+  isRefused,
+  mustRefuse,
   otherModule,
   PLUGINS,
+  RECONFIGURED,
   reload,
   replaceFile,
-  runReload,
 } from './reload-scene.ts'
 
-const RECONFIGURED = {
-  severity: 'FATAL',
-  code: '57P01',
-  message: 'the configuration of the gateway has changed',
-}
 const MODULE = 'words-assembly.wasm'
 
 let postgres: PostgresServer
@@ -54,29 +50,6 @@ afterAll(async () => {
 })
 
 const words = (list: string): Entry => entryOf(MODULE, { config: { words: list } })
-
-/** Whether this session is refused a statement. */
-async function isRefused(wire: Wire, sql: string): Promise<boolean> {
-  return (await wire.query(sql)).some(({ name }) => name === 'ErrorResponse')
-}
-
-/** Refused with these words in what it says and in the log, while a session goes on. */
-async function mustRefuse(gateway: RunningGateway, ...said: readonly string[]): Promise<void> {
-  using wire = await login(gateway, postgres)
-  const before = await statusOf(gateway)
-  const { status, stderr } = await runReload(gateway)
-  expect(status).toBe(1)
-  expect(stderr).toContain(`not reloaded, generation ${before.generation} goes on:`)
-  for (const part of said) {
-    expect(stderr).toContain(part)
-    expect(gateway.log()).toContain(part)
-  }
-  expect(await wire.rows('select 1')).toEqual([['1']])
-  const after = await statusOf(gateway)
-  const addresses = ({ listeners }: StatusReport) => listeners.map(({ address }) => address)
-  expect([after.generation, addresses(after)]).toEqual([before.generation, addresses(before)])
-  expect(after.reloads.refused).toBe(before.reloads.refused + 1)
-}
 
 describe('what cannot be taken into use changes nothing and says why', () => {
   let gateway: RunningGateway
@@ -95,13 +68,13 @@ describe('what cannot be taken into use changes nothing and says why', () => {
 
   test('a broken file, with the place of every problem', async () => {
     replaceFile(fileOf(gateway, GLOBAL), 'servers: [')
-    await mustRefuse(gateway, `${fileOf(gateway, GLOBAL)}:1:`)
+    await mustRefuse(gateway, postgres, `${fileOf(gateway, GLOBAL)}:1:`)
     restore()
     edit(gateway, GLOBAL, (tree) => {
       at(tree, 'servers', 'default')['sessionsMax'] = 'many'
       at(tree, 'servers', 'default')['sesionsMin'] = 1
     })
-    await mustRefuse(gateway, 'sessionsMax must be a whole number', 'sesionsMin')
+    await mustRefuse(gateway, postgres, 'sessionsMax must be a whole number', 'sesionsMin')
     restore()
   })
 
@@ -111,7 +84,7 @@ describe('what cannot be taken into use changes nothing and says why', () => {
     edit(gateway, PLUGINS, (tree) => {
       tree['plugins'] = [words('beta'), { ...gone, checksum: 'ab'.repeat(32) }]
     })
-    await mustRefuse(gateway, 'plugin "gone": it is required', 'does not exist')
+    await mustRefuse(gateway, postgres, 'plugin "gone": it is required', 'does not exist')
     restore()
     expect((await listed(gateway))[0]).toMatchObject({ state: 'ready', pid: before!.pid })
     using wire = await login(gateway, postgres)
@@ -127,14 +100,22 @@ describe('what cannot be taken into use changes nothing and says why', () => {
       at(tree, 'servers', 'default')['address'] = `127.0.0.1:${taken.port}`
       at(tree, 'clients', 'another', 'writes')['address'] = `127.0.0.1:${postgres.port}`
     })
-    await mustRefuse(gateway, `servers.default.address: cannot listen on 127.0.0.1:${taken.port}`)
+    await mustRefuse(
+      gateway,
+      postgres,
+      `servers.default.address: cannot listen on 127.0.0.1:${taken.port}`,
+    )
     // What was opened for it is closed again.
     await expect(connectWire({ host: '127.0.0.1', port: other })).rejects.toThrow('ECONNREFUSED')
     restore()
     edit(gateway, GLOBAL, (tree) => {
       at(tree, 'metrics', 'default')['address'] = `127.0.0.1:${taken.port}`
     })
-    await mustRefuse(gateway, `metrics.default.address: 127.0.0.1:${taken.port} is in use`)
+    await mustRefuse(
+      gateway,
+      postgres,
+      `metrics.default.address: 127.0.0.1:${taken.port} is in use`,
+    )
     expect(await metric(gateway, 'postern_generation_number')).toBe(1)
     restore()
     taken.stop(true)
@@ -273,67 +254,6 @@ test('limits and the level of the log are taken into use, its outputs are not', 
   expect(gateway.log()).toContain('keys of loggers.default other than its level have changed')
 })
 
-describe('who cannot go over is ended after drainTimeout', () => {
-  test('with an upstream that is gone: told so, and the old upstream is left alone', async () => {
-    await using gateway = await startBefore(postgres, { top: { drainTimeout: '500ms' } })
-    using wire = await openSession({ ...postgres, port: gateway.port })
-    edit(gateway, GLOBAL, (tree) => {
-      at(tree, 'clients', 'default', 'writes')['dialTimeout'] = '7s'
-    })
-    await reload(gateway)
-    expect(await wire.rows('select 1')).toEqual([['1']])
-    using fresh = await openSession({ ...postgres, port: gateway.port })
-    expect(await wire.expect('ErrorResponse')).toMatchObject(RECONFIGURED)
-    await wire.closed()
-    expect(await fresh.rows('select 1')).toEqual([['1']])
-    expect(await metric(gateway, 'postern_sessions_expelled_total')).toBe(1)
-    await until('the old generation is gone', async () => {
-      return (await metric(gateway, 'postern_generations_live')) === 1
-    })
-  })
-
-  test('raw sessions stay where nothing changes for them, else they are closed', async () => {
-    const raw = entryOf('raw.wasm')
-    await using gateway = await startWith(postgres, {
-      plugins: [raw],
-      server: { protocol: 'raw' },
-    })
-    edit(gateway, GLOBAL, (tree) => {
-      tree['drainTimeout'] = '500ms'
-    })
-    await reload(gateway)
-    using wire = await login(gateway, postgres)
-    expect((await reload(gateway)).changes).toEqual([])
-    expect((await statusOf(gateway)).generations).toEqual([{ number: 3, sessions: 1 }])
-    editEntry(gateway, { limits: { callDeadline: '49ms' } })
-    await reload(gateway)
-    expect(await wire.rows('select 1')).toEqual([['1']])
-    await wire.closed()
-  })
-
-  test('and until then no more than generationsMax are live', async () => {
-    await using gateway = await startWith(postgres, { plugins: [words('alpha')] })
-    using wire = await login(gateway, postgres)
-    const others: Wire[] = []
-    for (const list of ['beta', 'gamma', 'delta']) {
-      const held = await login(gateway, postgres)
-      others.push(held)
-      await held.query('begin')
-      editEntry(gateway, { config: { words: list } })
-      await reload(gateway)
-    }
-    editEntry(gateway, { config: { words: 'epsilon' } })
-    await mustRefuse(gateway, '4 generations are live already (generationsMax)', '3 sessions')
-    for (const held of others) await held.query('rollback')
-    await until('the old ones are gone', async () => {
-      return (await statusOf(gateway)).generations.length === 1
-    })
-    expect((await reload(gateway)).generation).toBe(5)
-    expect(await isRefused(wire, 'select 1 as epsilon')).toBeTrue()
-    for (const held of others) held.destroy()
-  })
-})
-
 test('a plugin that runs on is told of the signal, and of what is configured', async () => {
   using recorded = new CallsFile()
   const env = { HOOKS: '1,2,3,6,7,8', RECORD_FILE: recorded.file }
@@ -358,46 +278,12 @@ test('a plugin that runs on is told of the signal, and of what is configured', a
   expect(recorded.calls().at(-1)?.method).toBe('OnRun')
 })
 
-test('a pool that logs in keeps its connections, and another size holds for new clients', async () => {
-  const { user, database, password } = postgres
-  await using gateway = await startBefore(postgres, {
-    client: { startupParams: { user, database, password } },
-    server: { auth: 'trust' },
-    top: { pools: { default: { writes: { size: 2 } } } },
-  })
-  const open = () => openSession({ ...postgres, port: gateway.port })
-  const backend = async (wire: Wire) => (await wire.rows('select pg_backend_pid()'))[0]![0]
-  using staying = await open()
-  using leaving = await open()
-  const [stays, left] = [await backend(staying), await backend(leaving)]
-  await leaving.terminate()
-  edit(gateway, GLOBAL, (tree) => {
-    at(tree, 'servers', 'default')['sessionsMax'] = 77
-  })
+test('two processes that serve their metrics at one path are told of', async () => {
+  const METRICS_SOCKET = join(folder, 'metrics.sock')
+  await using gateway = await startWith(postgres, { plugins: [scripted({ METRICS_SOCKET })] })
+  editEntry(gateway, { env: ['HOOKS=16,18', `METRICS_SOCKET=${METRICS_SOCKET}`, 'TAG=other'] })
   await reload(gateway)
-  expect(await backend(staying)).toBe(stays)
-  {
-    using again = await open()
-    expect(await backend(again)).toBe(left)
-    await again.terminate()
-  }
-  edit(gateway, GLOBAL, (tree) => {
-    at(tree, 'pools', 'default', 'writes')['size'] = 3
-  })
-  expect((await reload(gateway)).changes).toEqual(['pools.default.writes.size'])
-  expect(await backend(staying)).toBe(stays)
-  expect((await statusOf(gateway)).generations).toEqual([{ number: 3, sessions: 1 }])
-  using fresh = await open()
-  expect([stays, left]).not.toContain(await backend(fresh))
-  // Those of the pool before are kept no more, and each count is there once.
-  const opened = await metric(gateway, 'postern_pool_opened_total', { block: 'writes' })
-  expect(opened).toBe(3)
-  await staying.terminate()
-  using witness = await openSession(postgres)
-  await until('the connections before are gone', async () => {
-    const sql = `select from pg_stat_activity where pid in (${stays}, ${left})`
-    return (await witness.rows(sql)).length === 0
-  })
+  expect(gateway.log()).toContain(`serves its metrics at ${METRICS_SOCKET}, as the process does`)
 })
 
 test('SIGHUP reloads, many at once are few, and a run by flags reloads too', async () => {

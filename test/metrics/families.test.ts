@@ -72,6 +72,23 @@ const ACCOUNT = {
   },
 }
 
+const AUDIT = {
+  name: 'audit',
+  runtime: 'wasm',
+  state: 'ready',
+  restarts: 14,
+  readySince: 1_795_000_000_500,
+  calls: calls.hooks(),
+  sandbox: {
+    traps: [['stack', 15]],
+    limitHits: [['kvBytesMax', 16]],
+    fuel: 17,
+    deadlineHits: 18,
+    deadlineExtensions: 19,
+    memoryBytes: 65_536,
+  },
+} as const
+
 function sources(sessionsOpen: () => number): CountSources {
   return {
     listeners: () => [
@@ -83,24 +100,7 @@ function sources(sessionsOpen: () => number): CountSources {
     ],
     upstreams: () => [UPSTREAM],
     pools: () => [POOL],
-    plugins: () => [
-      {
-        name: 'audit',
-        runtime: 'wasm',
-        state: 'ready',
-        restarts: 14,
-        readySince: 1_795_000_000_500,
-        calls: calls.hooks(),
-        sandbox: {
-          traps: [['stack', 15]],
-          limitHits: [['kvBytesMax', 16]],
-          fuel: 17,
-          deadlineHits: 18,
-          deadlineExtensions: 19,
-          memoryBytes: 65_536,
-        },
-      },
-    ],
+    plugins: () => [AUDIT],
     stepFailures: () => [{ plugin: 'audit', hook: 'onOpening', count: 11 }],
     observersDropped: () => [{ plugin: 'audit', hook: 'onTick', count: 12 }],
     denied: () => [{ hook: 'onTrafficFromClient', count: 13 }],
