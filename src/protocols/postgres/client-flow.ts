@@ -104,7 +104,10 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     const { ledger } = talk
     if (this.#startup || !talk.ordinary || !this.#reader.atRest) return false
     if (!areWhole(chunk, FRONTEND_TAGS) || (this.#door !== null && mayLeave(chunk))) return false
-    for (let at = 0; at < chunk.length; at += 1 + lengthAt(chunk, at)) ledger.note(chunk[at]!)
+    for (let at = 0, total = 0; at < chunk.length; at += total) {
+      total = 1 + lengthAt(chunk, at)
+      ledger.note(chunk[at]!, total)
+    }
     return true
   }
 
@@ -228,7 +231,7 @@ export class PostgresClientFlow implements ClientFlow, Judge {
       if (tag !== FRONTEND.Sync || !talk.endSwallowing()) return 'drop'
     }
     if (this.#wanted !== null && this.#wanted[tag] === 1) return 'hold'
-    talk.ledger.note(tag)
+    talk.ledger.note(tag, total)
     return 'pass'
   }
 
@@ -278,8 +281,8 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     }
     if (this.#talk.swallowing) return this.#forwardSwallowing(bytes)
     let end = bytes.length
-    walk(bytes, FRONTEND_TAGS, (tag, from) => {
-      ledger.note(tag)
+    walk(bytes, FRONTEND_TAGS, (tag, from, to) => {
+      ledger.note(tag, to - from)
       if (tag === FRONTEND.Terminate && this.#talk.lent) end = from
     })
     return end === bytes.length ? bytes : bytes.subarray(0, end)
@@ -290,7 +293,7 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     let out = EMPTY
     walk(bytes, FRONTEND_TAGS, (tag, from, to) => {
       if (this.begin(tag, to - from) === 'drop') return
-      if (this.#wanted?.[tag] === 1) this.#talk.ledger.note(tag)
+      if (this.#wanted?.[tag] === 1) this.#talk.ledger.note(tag, to - from)
       out = joined(out, bytes.subarray(from, to))
     })
     return out

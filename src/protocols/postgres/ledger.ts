@@ -18,6 +18,9 @@ export interface OwnReply {
 
 type Entry = number | OwnReply
 
+/** Length of a message that is a header alone. */
+const BARE_BYTES = 5
+
 /** Entries that only mark a place: no reply is owed for them. */
 function marks(entry: Entry): boolean {
   return entry === FRONTEND.Flush || entry === FRONTEND.CopyDone
@@ -91,17 +94,19 @@ export class Ledger {
     return this.#copyIn
   }
 
-  /** Notes a message that is forwarded to the server. */
-  note(tag: number): void {
+  /** Notes a message that is forwarded to the server; `total`: its length with the header. */
+  note(tag: number, total = BARE_BYTES): void {
     if (this.#copyIn) return this.#noteCopying(tag)
-    switch (tag) {
+    // A Flush with a body is no Flush: it fails, and the server skips everything up to Sync.
+    const failsAs = tag === FRONTEND.Flush && total > BARE_BYTES ? FRONTEND.Close : tag
+    switch (failsAs) {
       case FRONTEND.Parse:
       case FRONTEND.Bind:
       case FRONTEND.Describe:
       case FRONTEND.Execute:
       case FRONTEND.Close:
         this.unsynced += 1
-        if (!this.skipping) this.#entries.push(tag)
+        if (!this.skipping) this.#entries.push(failsAs)
         return
       case FRONTEND.Query:
       case FRONTEND.FunctionCall:

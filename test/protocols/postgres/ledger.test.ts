@@ -80,6 +80,17 @@ describe('what is owed', () => {
     expect(ledger.quiet).toBe(true)
   })
 
+  test('a Flush with a body fails, and what lies behind it is skipped up to Sync', () => {
+    const { ledger, client, server } = bench()
+    ledger.note(Flush, 6)
+    client(Query, Query, Sync, Query)
+    expect(ledger.owed).toBe(5)
+    server(ErrorResponse)
+    expect(ledger.owed).toBe(2)
+    server(ReadyForQuery, CommandComplete, ReadyForQuery)
+    expect(ledger.owed).toBe(0)
+  })
+
   test('an error with no Sync behind it makes the server skip: nothing is owed until Sync', () => {
     const { ledger, client, server } = bench()
     client(Parse, Bind)
