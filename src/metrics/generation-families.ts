@@ -10,8 +10,11 @@ export interface GenerationSources {
 export function declareGenerationFamilies(meter: Meter, sources: GenerationSources): void {
   const { generations, reloads } = sources
   const one = (value: number) => [{ labels: {}, value }]
-  meter.sampled('postern_generation_number', 'gauge', 'The configuration in use, counted from 1.', () =>
-    one(generations().at(-1)?.number ?? 0),
+  meter.sampled(
+    'postern_generation_number',
+    'gauge',
+    'The configuration in use, counted from 1.',
+    () => one(generations().at(-1)?.number ?? 0),
   )
   const live = 'Configurations that sessions use now, the current one among them.'
   meter.sampled('postern_generations_live', 'gauge', live, () => one(generations().length))
