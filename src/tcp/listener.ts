@@ -124,7 +124,7 @@ export class Listener {
     options.tls?.certificates.watch()
     this.#options = options
     const { address, socketMode = SOCKET_MODE } = options
-    if (address.network === 'unix') chmodSync(address.path, socketMode)
+    if (address.network === 'unix') setMode(address.path, socketMode)
     if (this.#opened !== null) {
       this.#listening?.stop(false)
       this.#listening = this.#opened
@@ -250,6 +250,15 @@ export class Listener {
     else this.#descriptors.sessionEnded()
     this.#options.account.sessionsOpen -= 1
     if (this.#sessions.size === 0) this.#emptied?.()
+  }
+}
+
+/** Whoever has removed the socket keeps clients away, but must not keep a reload from its end. */
+function setMode(path: string, mode: number): void {
+  try {
+    chmodSync(path, mode)
+  } catch {
+    // There is nothing whose mode could be wrong.
   }
 }
 

@@ -10,6 +10,7 @@ import { CONTINUE, type TrafficVerdict } from '../../src/hooks/verdict.ts'
 import { POSTGRES } from '../../src/protocols/postgres/postgres.ts'
 import { newAccount } from '../../src/tcp/account.ts'
 import { Listener } from '../../src/tcp/listener.ts'
+import type { ListenerOptions } from '../../src/tcp/surroundings.ts'
 import { Tenancy } from '../../src/tcp/tenancy.ts'
 import { createBalancer } from '../../src/upstream/balancer.ts'
 import { copyData, query, sslRequest } from '../kit/frontend.ts'
@@ -53,38 +54,41 @@ function pondering() {
   return { decides: asked.promise, finish: () => answer.resolve(CONTINUE), step }
 }
 
-describe('an address', () => {
-  function listenerOn(address: Address, socketMode?: number): Listener {
-    const wanted = { cut: 'message', tags: null } as const
-    const none = { steps: [], edges: [], observers: [], keepsRequest: false, wanted }
-    return new Listener({
-      group: 'shop',
-      address,
-      ...(socketMode === undefined ? {} : { socketMode }),
-      protocol: POSTGRES,
-      hooks: {
-        opening: null,
-        observers: null,
-        fromClient: { ...none, decides: 'onTrafficFromClient', observes: 'onTrafficToServer' },
-        fromServer: { ...none, decides: 'onTrafficFromServer', observes: 'onTrafficToClient' },
-      },
-      balancer: createBalancer([], 'RANDOM'),
-      limits: { messageBytesMax: 100, budget: { held: 0, heldMax: 100, spent: 0 } },
-      pools: new Map(),
-      gate: null,
-      sessionsMax: 1,
-      tls: null,
-      loginTimeoutMs: 0,
-      idleTimeoutMs: 0,
-      account: newAccount(),
-      tenancy: new Tenancy(),
-      log: pino({ level: 'silent' }),
-      stepFailed: () => {},
-      denied: () => {},
-      upstreamFailed: () => {},
-      serverConnected: null,
-    })
+function optionsOn(address: Address, socketMode?: number): ListenerOptions {
+  const wanted = { cut: 'message', tags: null } as const
+  const none = { steps: [], edges: [], observers: [], keepsRequest: false, wanted }
+  return {
+    group: 'shop',
+    address,
+    ...(socketMode === undefined ? {} : { socketMode }),
+    protocol: POSTGRES,
+    hooks: {
+      opening: null,
+      observers: null,
+      fromClient: { ...none, decides: 'onTrafficFromClient', observes: 'onTrafficToServer' },
+      fromServer: { ...none, decides: 'onTrafficFromServer', observes: 'onTrafficToClient' },
+    },
+    balancer: createBalancer([], 'RANDOM'),
+    limits: { messageBytesMax: 100, budget: { held: 0, heldMax: 100, spent: 0 } },
+    pools: new Map(),
+    gate: null,
+    sessionsMax: 1,
+    tls: null,
+    loginTimeoutMs: 0,
+    idleTimeoutMs: 0,
+    account: newAccount(),
+    tenancy: new Tenancy(),
+    log: pino({ level: 'silent' }),
+    stepFailed: () => {},
+    denied: () => {},
+    upstreamFailed: () => {},
+    serverConnected: null,
   }
+}
+
+describe('an address', () => {
+  const listenerOn = (address: Address, socketMode?: number): Listener =>
+    new Listener(optionsOn(address, socketMode))
 
   test('that is taken is refused, naming the key and the place', async () => {
     const first = listenerOn({ network: 'tcp', host: '127.0.0.1', port: 0 })
@@ -375,3 +379,19 @@ async function stuck(look: () => number): Promise<void> {
     await new Promise(setImmediate)
   }
 }
+
+test('a reload changes the mode of a Unix socket, and stands that it was removed', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'listener-'))
+  const path = join(folder, 'gateway.sock')
+  const options = optionsOn({ network: 'unix', path })
+  const listener = new Listener(options)
+  await listener.prepare()
+  listener.start()
+  listener.renew({ ...options, socketMode: 0o700 })
+  expect(statSync(path).mode & 0o777).toBe(0o700)
+  rmSync(path)
+  listener.renew({ ...options, socketMode: 0o770, sessionsMax: 7 })
+  expect(listener.sessionsMax).toBe(7)
+  await listener.drain(0)
+  rmSync(folder, { recursive: true })
+})
