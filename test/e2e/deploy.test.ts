@@ -40,7 +40,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }))
 
 describe.skipIf(!HAS_PYTHON)('a service manager (needs Python)', () => {
-  test('hears of start, life and stop at a path, and at a name that is no file', async () => {
+  test('hears of start, life, reload and stop, at a path or a name that is no file', async () => {
     for (const name of [join(folder, 'notify'), `@postern-deploy-${process.pid}`]) {
       await using listener = await listenForNotices(name)
       const env = { NOTIFY_SOCKET: name, WATCHDOG_USEC: '300000' }
@@ -50,8 +50,12 @@ describe.skipIf(!HAS_PYTHON)('a service manager (needs Python)', () => {
       const before = listener.heard().indexOf('READY=1')
       expect(listener.heard().slice(0, before)).toContain('STATUS=starting: 0 sessions')
       expect(listener.heard().filter((line) => line === 'WATCHDOG=1')).not.toBeEmpty()
+      process.kill(gateway.pid, 'SIGHUP')
+      await gateway.logged('the configuration was reloaded')
       expect(await gateway.stop()).toMatchObject({ status: 0 })
       await listener.hears('STOPPING=1')
+      const states = listener.heard().filter((line) => /^(READY|RELOADING|STOPPING)/.test(line))
+      expect(states).toEqual(['READY=1', 'RELOADING=1', 'READY=1', 'STOPPING=1'])
       expect(listener.heard()).toContain('EXTEND_TIMEOUT_USEC=60000000')
       expect(gateway.log()).not.toContain('WRN')
     }
