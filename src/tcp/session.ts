@@ -12,6 +12,7 @@ import { ClientEnd } from './client-end.ts'
 import { Facts } from './facts.ts'
 import { goOver } from './move.ts'
 import { Pump, type PumpOwner } from './pump.ts'
+import { PumpWaker } from './pump-waker.ts'
 import * as refusals from './refusals.ts'
 import type { ServerOwner } from './server-owner.ts'
 import { ServerSide } from './server-side.ts'
@@ -67,15 +68,13 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
     this.#server = new ServerSide(around, this, this.#client)
     this.#waits = new Waits(around, around.beat.now)
     const { place, hooks, limits, encryption, gate } = around
+    const waker = new PumpWaker()
     const conversation = around.protocol.converse({
       fromClient: hooks.fromClient.wanted,
       fromServer: hooks.fromServer.wanted,
       limits,
       encryption,
-      waker: {
-        wakeToServer: () => this.#toServer.wake(),
-        wakeToClient: () => this.#toClient.wake(),
-      },
+      waker,
       gate,
     })
     this.#conversation = conversation
@@ -90,6 +89,7 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
     this.#toClient.writeTo(this.#client.outlet)
     this.line = hooks.observers?.line(this.facts) ?? null
     const pumps = { toServer: this.#toServer, toClient: this.#toClient }
+    Object.assign(waker, pumps)
     this.#standing = new SessionStanding({ conversation, ...pumps, ...ends, waits: this.#waits })
   }
 

@@ -16,6 +16,12 @@ export interface OwnReply {
   readonly ready: boolean
 }
 
+/** Whom a ledger tells. */
+export interface LedgerOwner {
+  /** Called with each own reply when all replies before it have been read. */
+  emit(reply: OwnReply): void
+}
+
 type Entry = number | OwnReply
 
 /** Length of a message that is a header alone. */
@@ -61,11 +67,10 @@ export class Ledger {
   #entries: Entry[] = []
   #head = 0
   #copyIn = false
-  readonly #emit: (reply: OwnReply) => void
+  readonly #owner: LedgerOwner
 
-  /** `emit` is called with each own reply when all replies before it have been read. */
-  constructor(emit: (reply: OwnReply) => void) {
-    this.#emit = emit
+  constructor(owner: LedgerOwner) {
+    this.#owner = owner
   }
 
   /** Number of entries. */
@@ -138,7 +143,7 @@ export class Ledger {
   answer(reply: OwnReply): void {
     // A server that skips to Sync would have skipped the message that this answers.
     if (this.skipping) return
-    if (this.owed === 0) this.#emit(reply)
+    if (this.owed === 0) this.#owner.emit(reply)
     else {
       this.#entries.push(reply)
       this.ownBytes += reply.bytes.length
@@ -266,7 +271,7 @@ export class Ledger {
   #settle(): void {
     while (this.owed > 0) {
       const entry = this.#entries[this.#head]!
-      if (typeof entry !== 'number') this.#emit(entry)
+      if (typeof entry !== 'number') this.#owner.emit(entry)
       else if (!marks(entry)) return
       else if (entry === FRONTEND.Flush) this.boundary = true
       this.#shift()

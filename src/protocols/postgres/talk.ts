@@ -58,7 +58,12 @@ export class Talk {
     // Where the gateway logs in by itself, a binding of the client never gets to the server.
     this.binding = new ChannelBinding(this.lent ? undefined : encryption)
     this.#unwatched = isUnwatched({ fromClient, fromServer })
-    this.ledger = new Ledger((reply) => this.#emitted.push(reply))
+    this.ledger = new Ledger(this)
+  }
+
+  /** A reply of our own whose turn has come. */
+  emit(reply: OwnReply): void {
+    this.#emitted.push(reply)
   }
 
   rewatch(wishes: Wishes): void {

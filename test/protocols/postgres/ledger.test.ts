@@ -17,7 +17,7 @@ interface Bench {
 
 function bench(): Bench {
   const emitted: OwnReply[] = []
-  const ledger = new Ledger((reply) => emitted.push(reply))
+  const ledger = new Ledger({ emit: (reply) => void emitted.push(reply) })
   ledger.status = IDLE
   return {
     ledger,
