@@ -1,12 +1,16 @@
 /** What is refused around TLS: clients without it, and handshakes that cannot come to an end. */
 import { describe, expect, test } from 'bun:test'
 import { CONTINUE } from '../../src/hooks/verdict.ts'
+import type { TlsAccount } from '../../src/tcp/account.ts'
+import type { TlsOptions } from '../../src/tcp/tls.ts'
 import { cancelRequest, query } from '../kit/frontend.ts'
 import { passing } from '../kit/service.ts'
 import { SSL_REQUEST } from '../kit/tls-wire.ts'
 import { inTime } from './fake-server.ts'
 import { ANN } from './scene.ts'
 import { emptied, logInOver, setTlsScene } from './tls-scene.ts'
+
+type Certificates = TlsOptions['certificates']
 
 describe('TLS that is required', () => {
   test('is missed in a client that does not ask for it', async () => {
@@ -164,3 +168,19 @@ test('random bytes in the place of a handshake end their session, and no other',
     expect(scene.service.account.internalErrors).toBe(0)
   }
 }, 20_000)
+
+test('a handshake that cannot even begin ends its session, and is counted as our fault', async () => {
+  const unusable = { dependsOnName: true, shownFor: () => ({ context: {}, certificate: {} }) }
+  const tls = (account: TlsAccount): TlsOptions => ({
+    certificates: { current: unusable, watch() {}, stop() {} } as unknown as Certificates,
+    required: false,
+    clientCert: 'none',
+    handshakeTimeoutMs: 0,
+    account,
+  })
+  await using scene = await setTlsScene({}, { tls })
+  await expect(scene.secure()).rejects.toThrow()
+  await expect(scene.secure({ direct: true })).rejects.toThrow()
+  await emptied(scene)
+  expect(scene.service.account.internalErrors).toBe(2)
+})
