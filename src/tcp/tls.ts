@@ -10,7 +10,7 @@ import type { SessionFacts } from '../hooks/step.ts'
 import type { Refusal } from '../hooks/verdict.ts'
 import type { SecuredOutcome, ShownCertificate } from '../protocols/protocol.ts'
 import type { TlsAccount, TlsFailure } from './account.ts'
-import type { CertificateStore } from './certificate-store.ts'
+import type { CertificateStore, NativeContext } from './certificate-store.ts'
 import { serverNameIn } from './client-hello.ts'
 import { CERTIFICATE_NEEDED, CERTIFICATE_UNKNOWN } from './refusals.ts'
 
@@ -28,6 +28,8 @@ export type TlsFacts = NonNullable<SessionFacts['tls']>
 export interface SecuredSide extends ClientSide {
   /** TLS is there; a client that is `refused` is to be heard out. */
   secured(socket: Socket<ClientSide>, facts: TlsFacts, outcome: SecuredOutcome): void
+  /** Something inside went wrong. */
+  broke(thrown: unknown): void
 }
 
 export interface TlsOptions {
@@ -139,20 +141,29 @@ export class Handshake implements ClientSide {
     this.#certificate = shown.certificate
     const plain = this.#socket
     plain.data = NOBODY
+    try {
+      this.#socket = this.#upgrade(plain, shown.context)
+    } catch (thrown) {
+      plain.data = this
+      this.#session.broke(thrown)
+    }
+    this.#hello = new Uint8Array(0)
+  }
+
+  #upgrade(plain: Socket<ClientSide>, context: NativeContext): Socket<ClientSide> {
     const [, secure] = plain.upgradeTLS<ClientSide>({
       data: this,
       socket: tlsHandlers,
       ...serverSide(this.#hello),
       tls: {
-        ...{ secureContext: shown.context },
+        ...{ secureContext: context },
         ALPNProtocols: ALPN,
         requestCert: this.#options.clientCert !== 'none',
         // Who is not authorised is told why, in words, once the handshake is over.
         rejectUnauthorized: false,
       },
     })
-    this.#hello = new Uint8Array(0)
-    this.#socket = secure
+    return secure
   }
 
   /** The handshake has ended; whose certificate is good, the socket itself tells. */

@@ -1,12 +1,16 @@
 /** What is refused around TLS: clients without it, and handshakes that cannot come to an end. */
 import { describe, expect, test } from 'bun:test'
 import { CONTINUE } from '../../src/hooks/verdict.ts'
-import { cancelRequest } from '../kit/frontend.ts'
+import type { TlsAccount } from '../../src/tcp/account.ts'
+import type { TlsOptions } from '../../src/tcp/tls.ts'
+import { cancelRequest, query } from '../kit/frontend.ts'
 import { passing } from '../kit/service.ts'
 import { SSL_REQUEST } from '../kit/tls-wire.ts'
 import { inTime } from './fake-server.ts'
 import { ANN } from './scene.ts'
 import { emptied, logInOver, setTlsScene } from './tls-scene.ts'
+
+type Certificates = TlsOptions['certificates']
 
 describe('TLS that is required', () => {
   test('is missed in a client that does not ask for it', async () => {
@@ -136,4 +140,47 @@ describe('a handshake', () => {
     await wire.readBytes(1)
     await inTime('the stop', scene[Symbol.asyncDispose]())
   })
+})
+
+test('random bytes in the place of a handshake end their session, and no other', async () => {
+  const certificates = [
+    { serverNames: ['a.example'], certFile: 'PEM/sales.crt', keyFile: 'PEM/sales.key' },
+  ]
+  for (const keys of [{}, { certificates }]) {
+    await using scene = await setTlsScene(keys)
+    const { wire: witness, server } = await logInOver(scene)
+    for (let round = 0; round < 60; round++) {
+      const wire = await scene.connect()
+      const bytes = crypto.getRandomValues(new Uint8Array(1 + Math.floor(Math.random() * 600)))
+      // Every other one looks like TLS at first.
+      if (round % 2 === 0) bytes.set([0x16, 3, 1, 1, 0, 1, 0, 0, 252].slice(0, bytes.length))
+      wire.send(SSL_REQUEST)
+      await wire.readBytes(1)
+      wire.send(bytes)
+      wire.halfClose()
+    }
+    while (scene.service.listener.sessions > 1) await Bun.sleep(5)
+    witness.send(query('select 1'))
+    await server.read(query('select 1').length)
+    expect(witness.isEnded).toBe(false)
+    const counts = Object.fromEntries(scene.account.failures.entries())
+    expect(counts['handshake']! + counts['closed']!).toBe(60)
+    expect(scene.service.account.internalErrors).toBe(0)
+  }
+}, 20_000)
+
+test('a handshake that cannot even begin ends its session, and is counted as our fault', async () => {
+  const unusable = { dependsOnName: true, shownFor: () => ({ context: {}, certificate: {} }) }
+  const tls = (account: TlsAccount): TlsOptions => ({
+    certificates: { current: unusable, watch() {}, stop() {} } as unknown as Certificates,
+    required: false,
+    clientCert: 'none',
+    handshakeTimeoutMs: 0,
+    account,
+  })
+  await using scene = await setTlsScene({}, { tls })
+  await expect(scene.secure()).rejects.toThrow()
+  await expect(scene.secure({ direct: true })).rejects.toThrow()
+  await emptied(scene)
+  expect(scene.service.account.internalErrors).toBe(2)
 })

@@ -33,7 +33,7 @@ export async function setTlsScene(
   folder.write('authority.crt', authority.certificate)
   folder.put('server', await authority.issue({ subject: 'CN=localhost', hosts: ['localhost'] }))
   folder.put('sales', await authority.issue({ subject: 'CN=sales', hosts: ['sales.example'] }))
-  const scene = await setScene({ ...options, tls: offered(folder, keys) })
+  const scene = await setScene({ tls: offered(folder, keys), ...options })
   const wires: TlsWire[] = []
   return {
     ...scene,
