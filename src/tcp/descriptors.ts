@@ -7,6 +7,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 
 /** A session has one to its client and one to its server. */
 const SESSION = 2
+/** A connection that a pool keeps; while a session has it, it is counted twice, to be safe. */
+const KEPT = 1
 /** A client that is only told why it is refused. */
 const REFUSED = 1
 /** Kept for all that is not a session, as far as the limit of the process allows. */
@@ -53,6 +55,15 @@ export class Descriptors {
 
   refusedEnded(): void {
     this.#held -= REFUSED
+  }
+
+  /** A connection to a server is kept beside sessions, or no longer. */
+  keptOpened(): void {
+    this.#held += KEPT
+  }
+
+  keptClosed(): void {
+    this.#held -= KEPT
   }
 
   #take(count: number, max: number): boolean {

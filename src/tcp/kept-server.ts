@@ -8,6 +8,7 @@ import type { AddressPair } from '../hooks/step.ts'
 import type { Errand, Errands, Refused, ServerState } from '../protocols/protocol.ts'
 import type { Kept, Pool } from '../upstream/pool.ts'
 import type { Upstream } from '../upstream/upstream.ts'
+import { processDescriptors } from './descriptors.ts'
 import { Outlet } from './outlet.ts'
 import { type ServerOwner, serverHandlers } from './server-owner.ts'
 
@@ -64,6 +65,7 @@ export class KeptServer implements ServerOwner, Kept {
     }
     const { keepAliveMs } = this.upstream
     if (keepAliveMs !== null) dialled.socket.setKeepAlive(true, keepAliveMs)
+    processDescriptors().keptOpened()
     this.#socket = dialled.socket
     this.#outlet = new Outlet(dialled.socket)
     this.#run(this.#keeping.errands.logIn(this.state), done)
@@ -115,10 +117,17 @@ export class KeptServer implements ServerOwner, Kept {
   /** Ends it without a word to the pool. */
   close(): void {
     this.#endErrand()
-    const socket = this.#socket
-    this.#socket = null
+    const socket = this.#release()
     socket?.write(this.#keeping.errands.farewell)
     socket?.end()
+  }
+
+  /** The socket, which is no longer this connection's. */
+  #release(): Socket<ServerOwner> | null {
+    const socket = this.#socket
+    if (socket !== null) processDescriptors().keptClosed()
+    this.#socket = null
+    return socket
   }
 
   /** A CancelRequest that names this connection is on its way; returns what ends that. */
@@ -141,8 +150,7 @@ export class KeptServer implements ServerOwner, Kept {
   /** Nobody may have it any more, and its place in the pool is not among the kept. */
   discard(): void {
     this.#endErrand()
-    this.#socket?.terminate()
-    this.#socket = null
+    this.#release()?.terminate()
     this.#keeping.pool.discard()
   }
 
@@ -199,7 +207,7 @@ export class KeptServer implements ServerOwner, Kept {
   }
 
   serverClosed(): void {
-    this.#socket = null
+    this.#release()
     this.#fail(GONE)
   }
 }

@@ -30,6 +30,14 @@ test('what is taken is given back, and the refused have room of their own', () =
   expect(descriptors.takeForSession()).toBe(true)
 })
 
+test('connections that a pool keeps leave less for sessions', () => {
+  const descriptors = new Descriptors({ max: 1000, open: 0 })
+  for (let kept = 0; kept < descriptors.sessionsMax * 2 - 1; kept++) descriptors.keptOpened()
+  expect(descriptors.takeForSession()).toBeFalse()
+  descriptors.keptClosed()
+  expect(descriptors.takeForSession()).toBeTrue()
+})
+
 test('the limit of this process is known', () => {
   expect(processDescriptors().max).toBeGreaterThan(0)
   expect(processDescriptors()).toBe(processDescriptors())
