@@ -176,6 +176,11 @@ function optionNamed<const T extends string>(options: readonly T[], written: str
   return options.find((option) => option.toLowerCase() === wanted)
 }
 
+function oneOf(options: readonly string[]): string {
+  const words = options.filter((option) => option !== '').join(', ')
+  return options.includes('') ? `empty or one of ${words}` : `one of ${words}`
+}
+
 /** One of several words, in any case. */
 export function choice<const T extends string>(
   options: readonly T[],
@@ -183,13 +188,13 @@ export function choice<const T extends string>(
   help: string,
 ) {
   const read = (written: string) => optionNamed(options, written)
-  return withDefault(scalar(`one of ${options.join(', ')}`, read), standard, help)
+  return withDefault(scalar(oneOf(options), read), standard, help)
 }
 
 /** One of several words, or nothing. */
 export function optionalChoice<const T extends string>(options: readonly T[], help: string) {
   const read = (written: string) => optionNamed(options, written)
-  return describe(scalar(`one of ${options.join(', ')}`, read).optional(), help, undefined)
+  return describe(scalar(oneOf(options), read).optional(), help, undefined)
 }
 
 /** Text of a certain form, or nothing. */
@@ -265,7 +270,7 @@ export function choices<const T extends string>(
   help: string,
 ) {
   const read = (written: string) => optionNamed(options, written)
-  return listOf(`one of ${options.join(', ')}`, read, true, standard, help)
+  return listOf(oneOf(options), read, true, standard, help)
 }
 
 /** A list of names, or true for all of them and false for none. */

@@ -75,9 +75,16 @@ test('a log into a file that others write to as well overwrites nothing', async 
   expect(readFileSync(path, 'utf8')).toBe('one\ntwo\nthree\nend\n')
 })
 
+/** One that no sink of another test was ever for: a descriptor has one sink for good. */
+function unusedDescriptor(path: string): number {
+  const opened = Array.from({ length: 100 }, () => openSync(path, 'w'))
+  for (const descriptor of opened.slice(0, -1)) closeSync(descriptor)
+  return opened.at(-1)!
+}
+
 test('lines that a full disk does not take are counted one by one, told or not', async () => {
   const counts: number[] = []
-  const descriptor = openSync('/dev/full', 'w')
+  const descriptor = unusedDescriptor('/dev/full')
   const sink = logSink(descriptor, (count) => `lost ${counts.push(count)}\n`)
   for (const lines of [['one\n'], ['two\n', 'three\n'], ['four\n']]) {
     for (const line of lines) sink.write(line)

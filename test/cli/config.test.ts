@@ -45,7 +45,7 @@ describe('config lint', () => {
       out: [],
       err: [
         `${BROKEN}:2:14: "adress" is no key of servers.default (did you mean "address"?)`,
-        `${BROKEN}:2:31: servers.default.auth must be text`,
+        `${BROKEN}:2:31: servers.default.auth must be empty or one of trust, scram-sha-256, md5`,
         '2 problems',
       ],
     })

@@ -169,7 +169,7 @@ test('random bytes in the place of a handshake end their session, and no other',
   }
 }, 20_000)
 
-test('a handshake that cannot even begin ends its session, and is counted as our fault', async () => {
+test('a handshake that cannot even begin ends its session, and is our fault', async () => {
   const unusable = { dependsOnName: true, shownFor: () => ({ context: {}, certificate: {} }) }
   const tls = (account: TlsAccount): TlsOptions => ({
     certificates: { current: unusable, watch() {}, stop() {} } as unknown as Certificates,

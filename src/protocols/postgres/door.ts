@@ -96,10 +96,24 @@ export class Door {
   }
 }
 
+/** ParameterStatus messages as they were made before: nearly all clients are told the same. */
+const toldBefore = new Map<string, Uint8Array>()
+const TOLD_BEFORE_MAX = 1000
+
+function told(name: string, value: string): Uint8Array {
+  const key = `${name}\0${value}`
+  const before = toldBefore.get(key)
+  if (before !== undefined) return before
+  const made = parameterStatus(name, value)
+  if (toldBefore.size >= TOLD_BEFORE_MAX) toldBefore.clear()
+  toldBefore.set(key, made)
+  return made
+}
+
 /** What a server says to a client that is in: its parameters, a key for cancelling, and ready. */
 export function greeting(parameters: ReadonlyMap<string, string>, key: Uint8Array): Uint8Array {
   const said = [authenticationOk()]
-  for (const [name, value] of parameters) said.push(parameterStatus(name, value))
+  for (const [name, value] of parameters) said.push(told(name, value))
   said.push(backendKeyData(key), readyForQuery(IDLE))
   return Buffer.concat(said)
 }

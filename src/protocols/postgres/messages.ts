@@ -11,8 +11,12 @@ const SHORT_BYTES_MAX = 16_384
 /** A typed message around a body. */
 export function message(tag: number, body: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(HEADER_BYTES + body.length)
+  const length = body.length + LENGTH_MIN
   bytes[0] = tag
-  new DataView(bytes.buffer).setUint32(1, body.length + LENGTH_MIN)
+  bytes[1] = length >>> 24
+  bytes[2] = length >>> 16
+  bytes[3] = length >>> 8
+  bytes[4] = length
   bytes.set(body, HEADER_BYTES)
   return bytes
 }

@@ -29,7 +29,10 @@ export interface StartupFacts {
 
 /** The four-byte number at `at`, unsigned. */
 export function numberAt(bytes: Uint8Array, at: number): number {
-  return new DataView(bytes.buffer, bytes.byteOffset + at, 4).getUint32(0)
+  // A DataView would make the engine give a fresh chunk a buffer object: dear at every connection.
+  return (
+    ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
+  )
 }
 
 /** Why a declared length or code cannot begin a PostgreSQL session; null if it can. */

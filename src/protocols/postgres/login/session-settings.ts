@@ -58,7 +58,6 @@ export function settingsFor(
   if (settings.size > SETTINGS_MAX) {
     return refused('54000', `more than ${SETTINGS_MAX} settings in the startup packet`)
   }
-  const asReported = lowerCased(reported)
   const sets: string[] = []
   const calls: string[] = []
   for (const [name, value] of settings.values()) {
@@ -66,7 +65,7 @@ export function settingsFor(
       return refused('42704', `unrecognized configuration parameter "${name}"`)
     }
     if (value.includes('\0')) return refused('22021', `the value of "${name}" has a zero byte`)
-    if (isSame(name.toLowerCase(), value, asReported)) continue
+    if (isSame(name.toLowerCase(), value, reported)) continue
     if (PLAIN.has(name.toLowerCase())) sets.push(`SET ${name} TO ${literal(value)}`)
     // Not SET, which takes 'a, b' for one name in a list of names. The value is not let out again:
     // the encoding of the client need not have its characters, and then the statement would fail.
@@ -83,12 +82,18 @@ function put(settings: Map<string, Parameter>, setting: Parameter): void {
   settings.set(name, setting)
 }
 
-function lowerCased(reported: ReadonlyMap<string, string>): Map<string, string> {
-  return new Map(Array.from(reported, ([name, value]) => [name.toLowerCase(), value]))
+/** Servers report in the capitals of their own documentation, such as TimeZone. */
+function reportedAs(name: string, reported: ReadonlyMap<string, string>): string | undefined {
+  const exact = reported.get(name)
+  if (exact !== undefined) return exact
+  for (const [other, value] of reported) {
+    if (other.length === name.length && other.toLowerCase() === name) return value
+  }
+  return undefined
 }
 
 function isSame(name: string, value: string, reported: ReadonlyMap<string, string>): boolean {
-  const has = reported.get(name)
+  const has = reportedAs(name, reported)
   if (has === undefined) return false
   return name === 'client_encoding' ? encoding(has) === encoding(value) : has === value
 }
