@@ -27,6 +27,7 @@ const PROVED_ELSEWHERE: Readonly<Record<string, string>> = {
   'src/config/logins.ts': 'test/config/load.test.ts',
   'src/metrics/pool-families.ts': 'test/metrics/families.test.ts',
   'src/protocols/postgres/answers.ts': 'test/protocols/postgres/client-refusals.test.ts',
+  'src/tcp/admission.ts': 'test/e2e/pools.test.ts',
   'src/tcp/cancellation.ts': 'test/tcp/cancel.test.ts',
   'src/tcp/kept-server.ts': 'test/e2e/pools.test.ts',
   'src/tcp/pools.ts': 'test/e2e/pools.test.ts',

@@ -197,6 +197,14 @@ export interface Errands {
   /** What tells a server that a connection ends. */
   readonly farewell: Uint8Array
   logIn(state: ServerState): Errand
+  /**
+   * The parameters that a client will see which asks for these settings, on a connection that
+   * reports `baseline`; null where only the server can tell.
+   */
+  assume(
+    startup: Uint8Array,
+    baseline: ReadonlyMap<string, string>,
+  ): ReadonlyMap<string, string> | null
   /** Gives a connection the settings that a client asked for when it connected. */
   prepare(startup: Uint8Array, state: ServerState): Errand
   /** Takes away all that a client left. */
@@ -239,8 +247,10 @@ export interface Conversation {
   refuse(refused: Refused): void
   /** With what the client has introduced itself; empty until it has. */
   readonly startup: Uint8Array
-  /** The client is in, on a server connection in this state; `key` names its session to it. */
-  admit(state: ServerState, key: Uint8Array): void
+  /** The client is in, and told of these parameters; `key` names its session to it. */
+  admit(parameters: ReadonlyMap<string, string>, key: Uint8Array): void
+  /** The client is told where its server's parameters are others than it has been `told`. */
+  correct(told: ReadonlyMap<string, string>, actual: ReadonlyMap<string, string>): void
   /**
    * In which state the server connection is left: nothing is under way, or a transaction is open;
    * null where nobody else may have it, because something is owed or was said in part.

@@ -122,6 +122,7 @@ class RawConversation implements Conversation {
   }
 
   admit(): void {}
+  correct(): void {}
 
   farewell(): null {
     return null

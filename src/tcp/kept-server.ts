@@ -18,6 +18,8 @@ const ERRAND_MS_MAX = 15_000
 /** How the connections of one pool are logged in and cleaned, and where they go back to. */
 export interface Keeping {
   readonly errands: Errands
+  /** What connections report that nobody has set anything on; null until there was one. */
+  baseline: ReadonlyMap<string, string> | null
   readonly pool: Pool<KeptServer>
 }
 
@@ -68,7 +70,10 @@ export class KeptServer implements ServerOwner, Kept {
     processDescriptors().keptOpened()
     this.#socket = dialled.socket
     this.#outlet = new Outlet(dialled.socket)
-    this.#run(this.#keeping.errands.logIn(this.state), done)
+    this.#run(this.#keeping.errands.logIn(this.state), (failure) => {
+      if (failure === null) this.#keeping.baseline = new Map(this.state.parameters)
+      done(failure)
+    })
   }
 
   /** Gives the connection the settings that a client asked for, which also proves that it lives. */

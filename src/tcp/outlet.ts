@@ -23,6 +23,9 @@ function giveBack(room: Uint8Array): void {
   if (room.length === ROOM_BYTES && spareRooms.length < SPARE_ROOMS_MAX) spareRooms.push(room)
 }
 
+/** Kept without a word for a connection that is being made: pausing costs several system calls. */
+const EARLY_BYTES_MAX = 16_384
+
 export class Outlet {
   /** Null until there is a connection; what is written before is kept. */
   #socket: WritableSocket | null
@@ -31,11 +34,17 @@ export class Outlet {
   #from = 0
   #to = 0
   #finishing: (() => void) | null = null
+  #wanted: (() => void) | null = null
   #closed = false
   #finished = false
 
   constructor(socket: WritableSocket | null) {
     this.#socket = socket
+  }
+
+  /** Calls `wanted` with the first bytes, where there is no connection for them yet. */
+  await(wanted: () => void): void {
+    this.#wanted = wanted
   }
 
   /** The connection is there: what was kept for it is written. True when nothing is kept. */
@@ -54,12 +63,16 @@ export class Outlet {
     return this.#to - this.#from
   }
 
-  /** Takes all of the bytes; false where some had to be kept. They may be reused afterwards. */
+  /** Takes all of the bytes; false where too many are kept now. They may be reused afterwards. */
   write(bytes: Uint8Array): boolean {
     if (this.#closed || this.#finishing !== null) return true
     if (this.#room !== null || this.#socket === null) {
       this.#keep(bytes, 0)
-      return false
+      if (this.#socket !== null) return false
+      const wanted = this.#wanted
+      this.#wanted = null
+      wanted?.()
+      return this.kept <= EARLY_BYTES_MAX
     }
     const written = this.#socket.write(bytes)
     if (written === bytes.length) return true

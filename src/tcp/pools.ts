@@ -48,7 +48,7 @@ export function createServerPool(
   return new ServerPool({
     upstream,
     pool: connections,
-    keeping: errands === null ? null : { errands, pool: connections },
+    keeping: errands === null ? null : { errands, pool: connections, baseline: null },
     checkPeriodMs: proxy.healthCheckPeriod,
     idleTimeoutMs: pool.idleTimeout,
     lifetimeMs: pool.lifetime,

@@ -35,8 +35,8 @@ export interface PumpOwner {
   refuse(refusal: Refusal): void
   violated(sentence: string): void
   cancel(request: Uint8Array): void
-  /** The client has been let in; resolves when there is a server, or the session is over. */
-  admitted(): Promise<void>
+  /** The client has been let in; a promise where it must wait for a server, or for the end. */
+  admitted(): Promise<void> | null
   /** TLS begins with these bytes, if any; the source is not for the pump until it is there. */
   secure(hello: Uint8Array): void
   route(block: string): string | null
@@ -274,9 +274,12 @@ export class Pump implements Sink {
         case 'cancel':
           this.#owner.cancel(flow.bytes)
           break
-        case 'admitted':
-          this.#waitFor(this.#owner.admitted())
+        case 'admitted': {
+          const waiting = this.#owner.admitted()
+          if (waiting === null) break
+          this.#waitFor(waiting)
           return true
+        }
         case 'violation':
           this.#owner.violated(flow.violation)
       }

@@ -52,6 +52,8 @@ export class ServerSide {
   /** A plugin has named the upstream. */
   #routed = false
   #detours: Detours | null = null
+  /** The client has been greeted, and gets a connection with its first words. */
+  unmet = false
 
   constructor(around: Surroundings, owner: ServerSideOwner, client: Addressed) {
     this.#around = around
@@ -76,6 +78,22 @@ export class ServerSide {
   /** True while another session must leave first. */
   get waits(): boolean {
     return this.#waiting !== null
+  }
+
+  /**
+   * What a client can be told before it has a connection; null where that must be seen first:
+   * nothing is known of the pool yet, or the settings that the client asks for may be refused.
+   */
+  assume(startup: Uint8Array): ReadonlyMap<string, string> | null {
+    const keeping = this.#around.pools.get(this.upstream)?.keeping ?? null
+    if (keeping?.baseline == null || !this.upstream.health.usable) return null
+    return keeping.errands.assume(startup, keeping.baseline)
+  }
+
+  /** Has `fetch` called when there is something to say to the server. */
+  promise(fetch: () => void): void {
+    this.unmet = true
+    this.outlet.await(fetch)
   }
 
   /**
@@ -182,6 +200,7 @@ export class ServerSide {
 
   #attach(socket: Socket<ServerOwner>): void {
     this.socket = socket
+    this.unmet = false
     this.#pair = null
     this.outlet.attach(socket)
   }

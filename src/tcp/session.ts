@@ -7,6 +7,7 @@ import type { ObserverLine } from '../hooks/observers.ts'
 import type { OpeningVerdict, Refusal } from '../hooks/verdict.ts'
 import type { Conversation, SecuredOutcome } from '../protocols/protocol.ts'
 import type { Upstream } from '../upstream/upstream.ts'
+import { admit } from './admission.ts'
 import { Cancellation } from './cancellation.ts'
 import { ClientEnd } from './client-end.ts'
 import { Facts } from './facts.ts'
@@ -21,9 +22,6 @@ import type { Surroundings } from './surroundings.ts'
 import type { Tenancy } from './tenancy.ts'
 import type { ClientSide, SecuredSide, TlsFacts } from './tls.ts'
 import { Waits } from './waits.ts'
-
-/** A process id and a secret, as every client knows them. */
-const KEY_BYTES = 8
 
 /**
  * - `opening`: asked about and dialled for; the client is not read
@@ -158,18 +156,13 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
   }
 
   /** The gateway has let the client in: it gets a server connection that is logged in. */
-  admitted(): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#server.reach(this.#conversation.startup, (refusal) => {
-      const { kept } = this.#server
-      if (refusal !== null) this.refuse(refusal)
-      else if (kept !== null) {
-        this.#connected()
-        this.#conversation.admit(kept.state, crypto.getRandomValues(new Uint8Array(KEY_BYTES)))
-      }
-      resolve()
+  admitted(): Promise<void> | null {
+    return admit({
+      server: this.#server,
+      conversation: this.#conversation,
+      connected: () => this.#connected(),
+      refuse: (refusal) => this.refuse(refusal),
     })
-    return promise
   }
 
   /** Tells observers of the session, then lets bytes through. */
@@ -304,7 +297,7 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
     this.#around.account.cancelRequests += 1
     const target = this.#around.cancelTargets.get(this.#around.protocol.cancelTarget(request))
     // A client that is refused, because there are too many, may still cancel what another does.
-    if (target === undefined) return this.close(null)
+    if (target === undefined || target.unmet) return this.close(null)
     this.#state = 'cancelling'
     this.#server.leave(null)
     new Cancellation(target, request.slice(), this.#around, () => this.close(null))
@@ -340,8 +333,7 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
     if (refusalTold || ((departed || this.#orphaned) && this.#served)) return this.close(null)
     if (cancelKey !== this.#cancelKey) {
       this.#cancelKey = cancelKey
-      const { upstream, kept } = this.#server
-      this.#around.cancelTargets.set(cancelKey, { upstream, kept })
+      this.#around.cancelTargets.set(cancelKey, this.#server)
     }
     if (this.#next !== null) this.renew(this.#next)
   }

@@ -57,8 +57,10 @@ export interface ListenerOptions {
   readonly serverConnected: ((upstream: Upstream, server: AddressPair) => void) | null
 }
 
-/** Where a CancelRequest goes. */
+/** Where a CancelRequest goes, as it is at that moment. */
 export interface CancelTarget {
+  /** There is no connection yet, so that nothing can be cancelled. */
+  readonly unmet: boolean
   readonly upstream: Upstream
   /** The connection that is meant, where the gateway gave the client a key of its own. */
   readonly kept: KeptServer | null

@@ -37,6 +37,13 @@ export function enter(gateway: RunningGateway, more: Keys = {}): Promise<Wire> {
   return openSession({ host, port, user: 'ann', database: 'postgres', ...more })
 }
 
+/** A session that has a connection to the server. */
+export async function hold(gateway: RunningGateway): Promise<Wire> {
+  const wire = await enter(gateway)
+  await wire.rows('select 1')
+  return wire
+}
+
 /** The server process behind a session. */
 export async function pidOf(wire: Wire): Promise<string> {
   const [row] = await wire.rows('select pg_backend_pid()')

@@ -7,7 +7,7 @@ import { cancelRequest, message, parse, query } from '../kit/frontend.ts'
 import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
 import { metric, mustBeSound, startBefore, until } from '../kit/traffic.ts'
 import { connectWire, openSession, type Wire } from '../kit/wire.ts'
-import { enter, kept, lent, pidOf, startPooled } from './pools-scene.ts'
+import { enter, hold, kept, lent, pidOf, startPooled } from './pools-scene.ts'
 
 setDefaultTimeout(30_000)
 
@@ -185,14 +185,52 @@ describe('a client’s own settings', () => {
   })
 })
 
+test('a client holds a connection from its first words on, not before', async () => {
+  await using gateway = await startPooled(server)
+  await (await hold(gateway)).terminate()
+  await until('it is kept', async () => (await kept(gateway)) === 1)
+  const silent = await Promise.all([enter(gateway), enter(gateway), enter(gateway)])
+  expect([await lent(gateway), await kept(gateway)]).toEqual([0, 1])
+  const canceller = await connectWire(gateway)
+  const { pid, secret } = await canceller.login({ user: 'ann', database: 'postgres' })
+  using other = await connectWire(gateway)
+  other.send(cancelRequest(pid, secret))
+  await other.closed()
+  for (const wire of [...silent, canceller]) {
+    expect(await wire.rows('select 1')).toEqual([['1']])
+    await wire.terminate()
+  }
+})
+
+test('a client is told where the server has other settings than it was greeted with', async () => {
+  await using gateway = await startPooled(server)
+  await (await hold(gateway)).terminate()
+  const role = await openSession({ ...server, host: '127.0.0.1' })
+  await role.rows("alter role postgres set timezone = 'Asia/Tokyo'")
+  try {
+    const greeted = await connectWire(gateway)
+    const { parameters } = await greeted.login({ user: 'ann', database: 'postgres' })
+    const holders = [await hold(gateway)]
+    const messages = await greeted.query('show timezone')
+    const told = messages.flatMap((each) =>
+      each.name === 'ParameterStatus' && each.parameter === 'TimeZone' ? [each.value] : [],
+    )
+    expect([parameters.get('TimeZone') === 'Asia/Tokyo', told]).toEqual([false, ['Asia/Tokyo']])
+    for (const wire of [greeted, ...holders]) await wire.terminate()
+  } finally {
+    await role.rows('alter role postgres reset timezone')
+    await role.terminate()
+  }
+})
+
 describe('a pool with no connection free', () => {
   test('serves those who wait in order, and tells them in time that there is none', async () => {
     await using gateway = await startPooled(server, { pool: { waitTimeout: '500ms' } })
-    const first = await enter(gateway)
-    const second = await enter(gateway)
+    const first = await hold(gateway)
+    const second = await hold(gateway)
     const order: string[] = []
     const waiting = ['third', 'fourth'].map(async (name) => {
-      const wire = await enter(gateway)
+      const wire = await hold(gateway)
       order.push(name)
       await wire.terminate()
     })
@@ -200,10 +238,14 @@ describe('a pool with no connection free', () => {
     await first.terminate()
     await Promise.all(waiting)
     expect(order).toEqual(['third', 'fourth'])
-    const holder = await enter(gateway)
-    await expect(enter(gateway)).rejects.toThrow(
-      'FATAL 53300: no connection to the database became free in time (writes, 2 at most)',
-    )
+    const holder = await hold(gateway)
+    using late = await enter(gateway)
+    late.send(query('select 1'))
+    expect(await late.expect('ErrorResponse')).toMatchObject({
+      severity: 'FATAL',
+      code: '53300',
+      message: 'no connection to the database became free in time (writes, 2 at most)',
+    })
     expect(await metric(gateway, 'postern_pool_wait_timeouts_total')).toBe(1)
     await holder.terminate()
     await second.terminate()
@@ -238,13 +280,13 @@ describe('a pool with no connection free', () => {
 
   test('gives the place of a client that leaves while it waits to the next', async () => {
     await using gateway = await startPooled(server, { pool: { waitTimeout: '5s' } })
-    const holders = [await enter(gateway), await enter(gateway)]
-    const impatient = await connectWire(gateway)
-    void impatient.login({ user: 'ann', database: 'postgres' }).catch(() => {})
+    const holders = [await hold(gateway), await hold(gateway)]
+    const impatient = await enter(gateway)
+    impatient.send(query('select 1'))
     await until('it waits', async () => (await metric(gateway, 'postern_pool_waiting')) === 1)
     impatient.socket.resetAndDestroy()
     await until('it is gone', async () => (await metric(gateway, 'postern_pool_waiting')) === 0)
-    const next = enter(gateway)
+    const next = hold(gateway)
     for (const holder of holders) await holder.terminate()
     await (await next).terminate()
   })

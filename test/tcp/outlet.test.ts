@@ -91,7 +91,7 @@ describe('writing', () => {
 
   test('before there is a connection waits for it', () => {
     const outlet = new Outlet(null)
-    expect(outlet.write(bytesOf(1))).toBe(false)
+    expect(outlet.write(bytesOf(1))).toBe(true)
     expect(outlet.drained()).toBe(false)
     const socket = kernel(1)
     outlet.write(bytesOf(2))
@@ -99,6 +99,14 @@ describe('writing', () => {
     socket.room = 5
     expect(outlet.drained()).toBe(true)
     expect(socket.taken).toEqual([1, 2])
+  })
+
+  test('before there is a connection asks for one, once, and pauses whoever sends much', () => {
+    const outlet = new Outlet(null)
+    let asked = 0
+    outlet.await(() => asked++)
+    expect([outlet.write(new Uint8Array(16_384)), asked]).toEqual([true, 1])
+    expect([outlet.write(bytesOf(1)), asked]).toEqual([false, 1])
   })
 
   test('to a socket that has closed is lost, and pauses nobody', () => {

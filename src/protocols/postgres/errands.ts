@@ -16,7 +16,7 @@ import { ClientLogin } from './login/client-login.ts'
 import { Credentials } from './login/scram-client.ts'
 import { Secret } from './login/secret.ts'
 import { errorFields, parameterOf } from './login/server-words.ts'
-import { settingsFor } from './login/session-settings.ts'
+import { assumedFor, settingsFor } from './login/session-settings.ts'
 import { readStartup } from './login/startup-parameters.ts'
 import { message } from './messages.ts'
 import { HEADER_BYTES, joined, LENGTH_MIN, lengthAt } from './reader.ts'
@@ -163,6 +163,10 @@ export function postgresErrands(login: PoolLogin): Errands {
       const parameters = [['application_name', APPLICATION_NAME]] as const
       const options = { user, database, credentials, parameters, cleartextPermitted }
       return new LogIn(new ClientLogin(options), state)
+    },
+    assume(startup, baseline) {
+      const read = readStartup(startup)
+      return read.kind === 'malformed' ? null : assumedFor(read.parameters, baseline)
     },
     prepare(startup, state) {
       const read = readStartup(startup)

@@ -5,13 +5,13 @@ import type {
   Protocol,
   Refused,
   SecuredOutcome,
-  ServerState,
   Wishes,
 } from '../protocol.ts'
 import { PostgresClientFlow } from './client-flow.ts'
 import { greeting } from './door.ts'
 import { postgresErrands } from './errands.ts'
 import { IDLE } from './ledger.ts'
+import { parameterStatus } from './login/answers.ts'
 import { errorResponse } from './messages.ts'
 import { PostgresServerFlow } from './server-flow.ts'
 import { cancelRequest, cancelTarget } from './startup.ts'
@@ -102,7 +102,13 @@ class PostgresConversation implements Conversation {
     this.fromClient.refuse(refused)
   }
 
-  admit({ parameters }: ServerState, key: Uint8Array): void {
+  correct(told: ReadonlyMap<string, string>, actual: ReadonlyMap<string, string>): void {
+    for (const [name, value] of actual) {
+      if (told.get(name) !== value) this.#talk.tellClient(parameterStatus(name, value))
+    }
+  }
+
+  admit(parameters: ReadonlyMap<string, string>, key: Uint8Array): void {
     const talk = this.#talk
     talk.loggedIn = true
     talk.ledger.status = IDLE

@@ -1,7 +1,7 @@
 /** How the gateway lets a client in by itself, and in which state the client leaves the server. */
 import { describe, expect, test } from 'bun:test'
 import { authenticationMd5 } from '../../../src/protocols/postgres/login/answers.ts'
-import type { Doorkeeper, Gate, LoginStep, ServerState } from '../../../src/protocols/protocol.ts'
+import type { Doorkeeper, Gate, LoginStep } from '../../../src/protocols/protocol.ts'
 import {
   concat,
   message,
@@ -19,10 +19,7 @@ const ASK = authenticationMd5(Uint8Array.of(1, 2, 3, 4))
 const IN: LoginStep = { kind: 'admitted', bytes: new Uint8Array(0) }
 const REFUSED = { code: '28P01', message: 'no' }
 
-const STATE: ServerState = {
-  parameters: new Map([['TimeZone', 'UTC']]),
-  cancelKey: new Uint8Array(0),
-}
+const TOLD: ReadonlyMap<string, string> = new Map([['TimeZone', 'UTC']])
 
 /** Asks once, and lets in who answers. */
 const asking = (): Doorkeeper => ({ begin: () => ({ kind: 'say', bytes: ASK }), take: () => IN })
@@ -39,7 +36,7 @@ function stageWith(doorkeeper: Gate['doorkeeper'], options: StageOptions = {}) {
 function entered(options: StageOptions = {}): Stage {
   const { stage } = stageWith(trusting, options)
   stage.client(ANN)
-  stage.conversation.admit(STATE, KEY)
+  stage.conversation.admit(TOLD, KEY)
   stage.clientRead()
   return stage
 }
@@ -51,7 +48,7 @@ describe('a client', () => {
     expect(stage.events).toEqual(['admitted'])
     expect(stage.clientRead()).toEqual([])
     expect(stage.conversation.loggedIn).toBeFalse()
-    stage.conversation.admit(STATE, KEY)
+    stage.conversation.admit(TOLD, KEY)
     expect(stage.clientReadShort()).toEqual([
       'Authentication',
       'ParameterStatus',
@@ -63,6 +60,18 @@ describe('a client', () => {
     expect(stage.serverRead()).toHaveLength(0)
     stage.client(query('select 1'))
     expect(stage.serverReadTypes()).toBe('Q')
+  })
+
+  test('is told where its server is other than it was told', () => {
+    const stage = entered()
+    const actual = new Map([
+      ['TimeZone', 'Asia/Tokyo'],
+      ['DateStyle', 'ISO, MDY'],
+    ])
+    stage.conversation.correct(new Map([...TOLD, ['DateStyle', 'ISO, MDY']]), actual)
+    expect(stage.clientRead()).toEqual([
+      expect.objectContaining({ parameter: 'TimeZone', value: 'Asia/Tokyo' }),
+    ])
   })
 
   test('is asked, byte by byte, and nothing of that reaches the server', () => {
@@ -119,7 +128,7 @@ describe('a client', () => {
     const { stage } = stageWith(asking)
     stage.client(ANN, passwordMessage('secret'))
     expect(stage.events).toEqual(['admitted'])
-    stage.conversation.admit(STATE, KEY)
+    stage.conversation.admit(TOLD, KEY)
     stage.client(query('select 1'))
     expect(stage.serverReadTypes()).toBe('Q')
   })
@@ -136,7 +145,7 @@ describe('a plugin that answers the login', () => {
     stage.client(passwordMessage('secret'))
     expect(stage.clientReadShort()).toEqual([])
     expect(stage.events).toEqual(['admitted'])
-    stage.conversation.admit(STATE, KEY)
+    stage.conversation.admit(TOLD, KEY)
     expect(stage.clientReadShort()).toEqual([
       'Authentication',
       'ParameterStatus',

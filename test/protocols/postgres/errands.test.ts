@@ -107,3 +107,28 @@ test('a watched connection may tell parameters and notices, and nothing else', (
   hear(other, says.ready())
   expect(other.outcome).toMatchObject({ refused: { code: '08P01' } })
 })
+
+describe('what a client will see is known', () => {
+  const baseline = new Map([
+    ['application_name', 'postern'],
+    ['client_encoding', 'UTF8'],
+    ['TimeZone', 'UTC'],
+  ])
+  const assume = (params: Record<string, string>) =>
+    errands.assume(startup({ user: 'ann', database: 'shop', params }), baseline)
+
+  test('where it asks for its name alone, and for what is so already', () => {
+    const asked = { application_name: 'psql', client_encoding: 'utf-8', timezone: 'UTC' }
+    expect(assume(asked)).toEqual(new Map([...baseline, ['application_name', 'psql']]))
+    expect(assume({})).toEqual(baseline)
+  })
+
+  test.each([
+    ['another value', { TimeZone: 'utc' }],
+    ['a setting that is not reported', { work_mem: '64kB' }],
+    ['options', { options: '-c geqo=off' }],
+    ['a name that the server would change', { application_name: 'ünï' }],
+  ])('but not where it asks for %s', (_, params) => {
+    expect(assume(params)).toBeNull()
+  })
+})

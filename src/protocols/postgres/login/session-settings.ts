@@ -75,6 +75,26 @@ export function settingsFor(
   return { kind: 'settings', sql: sets.length === 0 ? null : sets.join('; ') }
 }
 
+/** A name of the client's own that every server takes as it is. */
+const TAKEN_AS_IS = /^[\x20-\x7e]{0,63}$/
+
+/**
+ * What a client will see that asks for these settings, on a connection that reports `reported`;
+ * null where the server might refuse one of them, or report another value than was asked for.
+ */
+export function assumedFor(
+  parameters: readonly Parameter[],
+  reported: ReadonlyMap<string, string>,
+): ReadonlyMap<string, string> | null {
+  const assumed = new Map(reported)
+  for (const [name, value] of parameters) {
+    if (name === 'user' || name === 'database' || isProtocolOption(name)) continue
+    if (name === 'application_name' && TAKEN_AS_IS.test(value)) assumed.set(name, value)
+    else if (!isSame(name.toLowerCase(), value, reported)) return null
+  }
+  return assumed
+}
+
 /** The later of two wins; names of settings are the same in capitals. */
 function put(settings: Map<string, Parameter>, setting: Parameter): void {
   const name = setting[0].toLowerCase()

@@ -1,0 +1,52 @@
+/**
+ * What a client that has been let in is given: it is greeted at once, in the words that the pool's
+ * connections are known to say, and gets one of them with its first words. Where its settings must
+ * be tried first, or nothing is known yet, it is greeted when it has a connection.
+ */
+import type { Refusal } from '../hooks/verdict.ts'
+import type { Conversation } from '../protocols/protocol.ts'
+import type { ServerSide } from './server-side.ts'
+
+/** A process id and a secret, as every client knows them. */
+const KEY_BYTES = 8
+
+export interface Admission {
+  readonly server: ServerSide
+  readonly conversation: Conversation
+  /** The server side has a connection. */
+  connected(): void
+  refuse(refusal: Refusal): void
+}
+
+/** Null: the client has been greeted; else it is when the promise resolves, or it was refused. */
+export function admit({
+  server,
+  conversation,
+  connected,
+  refuse,
+}: Admission): Promise<void> | null {
+  const { startup } = conversation
+  const key = crypto.getRandomValues(new Uint8Array(KEY_BYTES))
+  const assumed = server.assume(startup)
+  if (assumed !== null) {
+    server.promise(() => {
+      server.reach(startup, (refusal) => {
+        if (refusal !== null) return refuse(refusal)
+        connected()
+        if (server.kept !== null) conversation.correct(assumed, server.kept.state.parameters)
+      })
+    })
+    conversation.admit(assumed, key)
+    return null
+  }
+  const { promise, resolve } = Promise.withResolvers<void>()
+  server.reach(startup, (refusal) => {
+    if (refusal !== null) refuse(refusal)
+    else if (server.kept !== null) {
+      connected()
+      conversation.admit(server.kept.state.parameters, key)
+    }
+    resolve()
+  })
+  return promise
+}
