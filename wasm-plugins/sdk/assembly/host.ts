@@ -63,6 +63,10 @@ export const WARN: i32 = 3
 export const ERROR: i32 = 4
 
 const ANSWER_BYTES_MIN: i32 = 1024
+/** What one call may carry; the host would end the hook for more. */
+const CALL_BYTES_MAX: i32 = 0x1_0000
+/** What `kvSetAt` may carry by the host's default. */
+const STORED_BYTES_MAX: i32 = 0x100_0000
 
 const input = new Bytes()
 /** Names on their way to the host. */
@@ -140,6 +144,7 @@ export function connection(): bool {
 
 /** What is kept with the connection under a key, in `answer`, or NONE. */
 export function sessionGetAt(named: Slice): Slice {
+  if (lengthOf(named) > CALL_BYTES_MAX) return NONE
   let found: i32
   do {
     const place = room()
@@ -151,6 +156,7 @@ export function sessionGetAt(named: Slice): Slice {
 
 /** What this plugin has stored under a key, in `answer`, or NONE. */
 export function kvGetAt(named: Slice): Slice {
+  if (lengthOf(named) > CALL_BYTES_MAX) return NONE
   let found: i32
   do {
     const place = room()
@@ -161,23 +167,28 @@ export function kvGetAt(named: Slice): Slice {
 }
 
 export function sessionSetAt(named: Slice, value: Slice): bool {
+  if (max(lengthOf(named), lengthOf(value)) > CALL_BYTES_MAX) return false
   return hostSessionSet(ptrOf(named), lengthOf(named), ptrOf(value), lengthOf(value)) == 0
 }
 
 export function kvSetAt(named: Slice, value: Slice, ttlMs: i32): bool {
+  if (lengthOf(named) > CALL_BYTES_MAX || lengthOf(value) > STORED_BYTES_MAX) return false
   return hostKvSet(ptrOf(named), lengthOf(named), ptrOf(value), lengthOf(value), ttlMs) == 0
 }
 
 export function kvDeleteAt(named: Slice): bool {
+  if (lengthOf(named) > CALL_BYTES_MAX) return false
   return hostKvDelete(ptrOf(named), lengthOf(named)) == 0
 }
 
 /** Makes a stored value the payload without a copy through the guest; its length, or -1. */
 export function kvOutputAt(named: Slice): i32 {
+  if (lengthOf(named) > CALL_BYTES_MAX) return -1
   return hostKvOutput(ptrOf(named), lengthOf(named))
 }
 
 export function signalAt(named: Slice, json: Slice): bool {
+  if (max(lengthOf(named), lengthOf(json)) > CALL_BYTES_MAX) return false
   return hostSignal(ptrOf(named), lengthOf(named), ptrOf(json), lengthOf(json)) == 0
 }
 

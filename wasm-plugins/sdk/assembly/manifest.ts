@@ -136,6 +136,8 @@ export class Manifest {
 }
 
 const labels = new Bytes()
+/** What is told of a label's value; names in PostgreSQL have 63 at most. */
+const LABEL_BYTES_MAX: i32 = 256
 
 /** A metric of the manifest. With labels: `metric.label(kind).label(user).add(1)`. */
 @final
@@ -146,7 +148,7 @@ export class Metric {
   label(value: Slice): this {
     begun()
     const ptr = ptrOf(value)
-    const length = lengthOf(value)
+    const length = min(lengthOf(value), LABEL_BYTES_MAX)
     for (let at = 0; at < length; at++) {
       const byte = load<u8>(ptr + at)
       // A line feed divides labels.

@@ -85,6 +85,7 @@ function appendQuoted(into: Bytes, quote: u8, rules: Token): void {
 function appendPieces(into: Bytes, begin: usize, behind: usize, quote: u8, rules: Token): void {
   let ptr = begin
   let high: u32 = 0
+  const escape = rules == Token.UnicodeString ? unicodeEscape : <u8>0x5c
   while (ptr < behind) {
     const byte = load<u8>(ptr)
     if (byte == quote) {
@@ -100,11 +101,11 @@ function appendPieces(into: Bytes, begin: usize, behind: usize, quote: u8, rules
       ptr = more
       continue
     }
-    const isEscape = rules == Token.Escaped ? byte == 0x5c
-      : rules == Token.UnicodeString && byte == unicodeEscape
+    const isEscape = byte == escape && (rules == Token.Escaped || rules == Token.UnicodeString)
     if (!isEscape) {
-      into.byte(byte)
-      ptr++
+      const run = ptr++
+      while (ptr < behind && load<u8>(ptr) != quote && load<u8>(ptr) != escape) ptr++
+      into.raw(run, <i32>(ptr - run))
       continue
     }
     const length = rules == Token.Escaped ? readEscape(ptr, behind) : readUnicode(ptr, behind)
@@ -177,6 +178,9 @@ function controlOf(letter: u8): u32 {
       return 13
     case 0x74:
       return 9
+    case 0x76:
+      // As newer servers have it; to older ones it is the letter.
+      return 11
     default:
       return letter
   }

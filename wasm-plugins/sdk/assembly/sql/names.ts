@@ -4,7 +4,7 @@
  * needs them, `shop."My Orders"`. So equal bytes are equal names, and people can read them.
  */
 import { Bytes } from '../bytes'
-import { slice, Slice } from '../slice'
+import { hashOf, slice, Slice } from '../slice'
 import { appendName } from './decode'
 import { next, token, Token } from './tokens'
 
@@ -21,6 +21,7 @@ const text = new Bytes()
 const starts = new StaticArray<i32>(TABLES_MAX)
 const lengths = new StaticArray<i32>(TABLES_MAX)
 const accesses = new StaticArray<i32>(TABLES_MAX)
+const hashes = new StaticArray<u64>(TABLES_MAX)
 export let tables: i32 = 0
 /** True where there were more than could be listed. */
 export let more: bool = false
@@ -28,6 +29,7 @@ export let more: bool = false
 const queryText = new Bytes()
 const queryStarts = new StaticArray<i32>(QUERIES_MAX)
 const queryLengths = new StaticArray<i32>(QUERIES_MAX)
+const queryHashes = new StaticArray<u64>(QUERIES_MAX)
 const queryDepths = new StaticArray<i32>(QUERIES_MAX)
 /** False while the query's own text is being read: there its name is still a table's. */
 const queryActive = new StaticArray<bool>(QUERIES_MAX)
@@ -36,6 +38,7 @@ let queries: i32 = 0
 /** The name being read, and its number of parts. */
 const name = new Bytes()
 let parts: i32 = 0
+let nameHash: u64 = 0
 
 export function clearNames(): void {
   text.clear()
@@ -91,10 +94,11 @@ export function readName(): void {
   addPart()
   while (next() == Token.Dot) {
     next()
-    if (!isName()) return
+    if (!isName()) break
     name.byte(0x2e)
     addPart()
   }
+  nameHash = hashOf(name.slice)
 }
 
 function isSame(other: Bytes, start: i32, length: i32): bool {
@@ -105,7 +109,8 @@ function isSame(other: Bytes, start: i32, length: i32): bool {
 export function isQuery(): bool {
   if (parts != 1) return false
   for (let at = 0; at < queries; at++) {
-    if (queryActive[at] && isSame(queryText, queryStarts[at], queryLengths[at])) return true
+    if (queryHashes[at] != nameHash || !queryActive[at]) continue
+    if (isSame(queryText, queryStarts[at], queryLengths[at])) return true
   }
   return false
 }
@@ -118,7 +123,7 @@ export function lastName(): Slice {
 /** Lists the name that was read last, once, with what is done to it. Its position, or -1. */
 export function addTable(access: i32): i32 {
   for (let at = 0; at < tables; at++) {
-    if (!isSame(text, starts[at], lengths[at])) continue
+    if (hashes[at] != nameHash || !isSame(text, starts[at], lengths[at])) continue
     accesses[at] |= access
     return at
   }
@@ -129,6 +134,7 @@ export function addTable(access: i32): i32 {
   starts[tables] = text.length
   lengths[tables] = name.length
   accesses[tables] = access
+  hashes[tables] = nameHash
   text.raw(name.ptr, name.length)
   return tables++
 }
@@ -157,6 +163,7 @@ export function addQuery(depth: i32): i32 {
   queryStarts[queries] = queryText.length
   queryLengths[queries] = name.length
   queryDepths[queries] = depth
+  queryHashes[queries] = nameHash
   queryActive[queries] = false
   queryText.raw(name.ptr, name.length)
   return queries++

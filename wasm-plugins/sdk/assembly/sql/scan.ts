@@ -19,6 +19,9 @@ export class Scan {
   /** True once a comment was passed since the text was opened; once one that does not end. */
   static hasComment: bool = false
   static hasOpenComment: bool = false
+  /** A run of signs that are an operator each: known, so that none is looked at twice. */
+  static signsFrom: usize = 0
+  static signsTo: usize = 0
 }
 
 // @ts-ignore: decorator
@@ -123,6 +126,10 @@ export function skipNumber(): void {
  */
 export function skipOperator(): void {
   const from = Scan.at
+  if (from >= Scan.signsFrom && from < Scan.signsTo) {
+    Scan.at++
+    return
+  }
   let uncommon = false
   while (Scan.at < Scan.end) {
     const byte = load<u8>(Scan.at)
@@ -136,9 +143,34 @@ export function skipOperator(): void {
   if (last != 0x2b && last != 0x2d) return
   for (let ptr = from; ptr < Scan.at - 1 && !uncommon; ptr++) uncommon = isUncommon(load<u8>(ptr))
   if (uncommon) return
+  Scan.signsTo = Scan.at
   while (Scan.at - from > 1) {
     const byte = load<u8>(Scan.at - 1)
-    if (byte != 0x2b && byte != 0x2d) return
+    if (byte != 0x2b && byte != 0x2d) break
     Scan.at--
+  }
+  Scan.signsFrom = Scan.at
+}
+
+// @ts-ignore: decorator
+@inline
+const ONES: u64 = 0x0101_0101_0101_0101
+// @ts-ignore: decorator
+@inline
+const TOPS: u64 = 0x8080_8080_8080_8080
+
+/**
+ * Passes eight bytes at a time while none of them is a quote or a backslash: long literals are what
+ * makes statements long.
+ */
+export function skipUnquoted(quote: u8): void {
+  const quotes = ONES * quote
+  while (Scan.at + 8 <= Scan.end) {
+    const bytes = load<u64>(Scan.at)
+    const quoted = bytes ^ quotes
+    const escaped = bytes ^ (ONES * 0x5c)
+    const found = ((quoted - ONES) & ~quoted) | ((escaped - ONES) & ~escaped)
+    if ((found & TOPS) != 0) return
+    Scan.at += 8
   }
 }

@@ -12,7 +12,7 @@ import { Now, Place } from './frames'
 import { accessAt, more, READ, tableAt, tables, WRITTEN } from './names'
 import { readStatement } from './statement'
 import { Scan } from './scan'
-import { isAmbiguous, open } from './tokens'
+import { isAmbiguous, isCut, open, TOKENS_MAX } from './tokens'
 import { spelled, Word } from './words'
 
 /** What statements are for, by their kind. */
@@ -41,9 +41,12 @@ export class Statements {
   count: i32 = 0
   private isOver: bool = true
 
-  /** `standardStrings` is standard_conforming_strings of the session; `Quoting` keeps it. */
-  open(sql: Slice, standardStrings: bool = true): this {
-    open(ptrOf(sql), lengthOf(sql), standardStrings)
+  /**
+   * `standardStrings` is standard_conforming_strings of the session; `Quoting` keeps it. Of a text
+   * with more than `tokensMax` tokens the rest is not read, and `isCut`.
+   */
+  open(sql: Slice, standardStrings: bool = true, tokensMax: i32 = TOKENS_MAX): this {
+    open(ptrOf(sql), lengthOf(sql), standardStrings, tokensMax)
     this.count = 0
     this.isOver = false
     return this
@@ -144,6 +147,11 @@ export class Statements {
    */
   get isAmbiguous(): bool {
     return isAmbiguous
+  }
+
+  /** True where the text was too long to be read to its end: what is in the rest is unknown. */
+  get isCut(): bool {
+    return isCut
   }
 
   get purpose(): Purpose {

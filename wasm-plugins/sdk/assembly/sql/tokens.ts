@@ -9,7 +9,16 @@
  */
 import { beginsName, isDigit, isOperator } from './characters'
 import { singleByte } from './decode'
-import { byteAt, continuation, Scan, skipBlank, skipName, skipNumber, skipOperator } from './scan'
+import {
+  byteAt,
+  continuation,
+  Scan,
+  skipBlank,
+  skipName,
+  skipNumber,
+  skipOperator,
+  skipUnquoted,
+} from './scan'
 import { Word, wordAt } from './words'
 
 export const enum Token {
@@ -50,6 +59,8 @@ export const enum Token {
 }
 
 let standard: bool = true
+/** How many tokens may still be read. */
+let left: i32 = 0
 
 /** The present token: what it is, where it lies, which word it is. */
 export let token: Token = Token.End
@@ -63,6 +74,14 @@ export let isClosed: bool = true
 /** The byte that escapes in the present U& token. */
 export let unicodeEscape: u8 = 0x5c
 
+/**
+ * The most tokens that are read of one text unless told otherwise: some 20 ms, well within the 50 ms
+ * that a hook may take. What is longer is cut, which must be looked at: `isCut`.
+ */
+export const TOKENS_MAX: i32 = 250_000
+
+/** True where there were more tokens than were to be read: what follows is unknown. */
+export let isCut: bool = false
 /** Where the token before the present one ends. */
 export let behind: usize = 0
 /** True once a string or a name in quotes was read that does not end. */
@@ -74,7 +93,15 @@ export let isAmbiguous: bool = false
  * Begins with a text. `standardStrings` is standard_conforming_strings of the session: off, a
  * backslash escapes in '…' too.
  */
-export function open(ptr: usize, length: i32, standardStrings: bool = true): void {
+export function open(
+  ptr: usize,
+  length: i32,
+  standardStrings: bool = true,
+  tokensMax: i32 = TOKENS_MAX,
+): void {
+  left = tokensMax
+  isCut = false
+  Scan.signsTo = 0
   Scan.at = ptr
   Scan.end = ptr + max(length, 0)
   standard = standardStrings
@@ -117,6 +144,8 @@ export function isLiteral(kind: Token): bool {
  */
 function skipQuoted(quote: u8, doubled: bool, escapes: bool): bool {
   while (Scan.at < Scan.end) {
+    skipUnquoted(quote)
+    if (Scan.at >= Scan.end) break
     const byte = load<u8>(Scan.at++)
     if (byte == quote) {
       if (!doubled || byteAt(Scan.at) != quote) return true
@@ -269,11 +298,18 @@ export function next(): Token {
   from = Scan.at
   word = Word.None
   isClosed = true
-  if (Scan.at >= Scan.end) token = Token.End
+  if (Scan.at >= Scan.end || isSpent()) token = Token.End
   else readToken(load<u8>(Scan.at))
   to = Scan.at
   if (!isClosed) hasOpenQuote = true
   return token
+}
+
+function isSpent(): bool {
+  if (--left >= 0) return false
+  isCut = true
+  Scan.end = Scan.at
+  return true
 }
 
 function readToken(byte: u8): void {
