@@ -204,7 +204,7 @@ function randomLiteral(random: Random): string {
   }
 }
 
-test('random literals between random blanks have the values that PostgreSQL gives them', async () => {
+test('random literals between random blanks have the values that the server gives them', async () => {
   const random = seeded(7)
   const blanks = [' ', '\n', '/* \' " $$ */', "-- it's\n", '\t', '/* /* */ */']
   for (let round = 0; round < 150; round++) {

@@ -21,6 +21,7 @@ import {
 
 /** The most bytes of a name; what is longer, PostgreSQL cuts. */
 export const NAME_BYTES_MAX: i32 = 63
+const CHARACTER_BYTES_MAX: i32 = 4
 
 const single = new Bytes()
 
@@ -84,9 +85,12 @@ function appendQuoted(into: Bytes, quote: u8, rules: Token): void {
 /** Appends what is between quotes, piece by piece. */
 function appendPieces(into: Bytes, begin: usize, behind: usize, quote: u8, rules: Token): void {
   let ptr = begin
+  // The rest of a name that is too long would be cut off again.
+  const nameMax = into.length + NAME_BYTES_MAX + CHARACTER_BYTES_MAX
+  const lengthMax = quote == 0x22 ? nameMax : i32.MAX_VALUE
   let high: u32 = 0
   const escape = rules == Token.UnicodeString ? unicodeEscape : <u8>0x5c
-  while (ptr < behind) {
+  while (ptr < behind && into.length < lengthMax) {
     const byte = load<u8>(ptr)
     if (byte == quote) {
       ptr++

@@ -75,8 +75,8 @@ export let isClosed: bool = true
 export let unicodeEscape: u8 = 0x5c
 
 /**
- * The most tokens that are read of one text unless told otherwise: some 20 ms, well within the 50 ms
- * that a hook may take. What is longer is cut, which must be looked at: `isCut`.
+ * The most tokens that are read of one text unless told otherwise: some 10 ms, well within the
+ * 50 ms that a hook may take. What is longer is cut, which must be looked at: `isCut`.
  */
 export const TOKENS_MAX: i32 = 250_000
 
