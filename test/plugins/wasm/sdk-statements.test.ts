@@ -18,6 +18,7 @@ const STATEMENTS = z.array(
     purpose: z.number(),
     isReadOnly: z.boolean(),
     isWhole: z.boolean(),
+    isCut: z.boolean(),
     isAmbiguous: z.boolean(),
     hasComment: z.boolean(),
     hasMoreTables: z.boolean(),
@@ -195,6 +196,9 @@ describe('what a statement is for', () => {
     ['explain (verbose, analyze) insert into t select 1', 'reading', false],
     ['explain (verbose, analyze) select 1', 'reading', true],
     ['explain analyze execute p', 'reading', false],
+    ['explain analyse delete from t', 'reading', false],
+    ['explain (analyse) delete from t', 'reading', false],
+    ['explain ("analyze") delete from t', 'reading', false],
     ['explain analyze create table x as select 1', 'reading', false],
     ['copy t to stdout', 'reading', true],
     ['copy t from stdin', 'writing', false],
@@ -252,6 +256,15 @@ describe('a table', () => {
     ['truncate t', 't w'],
     ['drop table t', 't w'],
     ['table t', 't r'],
+    ['insert into t table only u', 't w, u r'],
+    ['update only (t) set a = 1', 't w'],
+    ['delete from only (s . "T") where a', 's."T" w'],
+    ['truncate only (t), u', 't w, u w'],
+    ['table only (t)', 't r'],
+    ['copy binary t to stdout', 't r'],
+    ['select a.is distinct from t', 't r'],
+    ['select a as from from t', 't r'],
+    ['select * from u, only (t)', 'u r, t r'],
     ['with a as (update u set x = 1 returning 1) select * from t, a', 'u w, t r'],
   ]
   for (const [sql, expected] of accesses) {
@@ -309,6 +322,18 @@ describe('an UPDATE or DELETE without WHERE', () => {
       expect(statementsOf(sql).map((one) => one.unbounded)).toEqual([unbounded])
     })
   }
+})
+
+test('a column called begin does not hide the statements behind it', () => {
+  const kinds = (sql: string) => statementsOf(sql).map(({ kind }) => kind)
+  expect(kinds('create table t (begin atomic); delete from u')).toEqual(['CREATE', 'DELETE'])
+  expect(kinds('create function f(begin atomic) returns int as $$ $$; delete from u')).toEqual([
+    'CREATE',
+    'DELETE',
+  ])
+  expect(
+    kinds('create or replace procedure p() begin atomic delete from t; end; delete from u'),
+  ).toEqual(['CREATE', 'DELETE'])
 })
 
 test('a statement has its text without what stands around it', () => {

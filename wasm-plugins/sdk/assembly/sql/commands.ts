@@ -16,6 +16,10 @@ export function readCommand(at: i32, verb: Word): bool {
     case Word.View:
       readObject(at, verb)
       break
+    case Word.Function:
+    case Word.Procedure:
+      if (Now.depth == 0 && verb == Word.Create && isBehindCreate()) Now.isRoutine = true
+      break
     case Word.Index:
       Now.onNames = verb == Word.Create
       break
@@ -58,12 +62,17 @@ export function announcesVerb(verb: Word): bool {
     case Word.Instead:
       return Now.kind == Word.Create
     case Word.Atomic:
-      if (Now.kind != Word.Create || Now.previous != Word.Begin) return false
+      if (!Now.isRoutine || Now.depth > 0 || Now.previous != Word.Begin) return false
       Now.atomic = 1
       return true
     default:
       return false
   }
+}
+
+/** CREATE or CREATE OR REPLACE stands before the present word. */
+function isBehindCreate(): bool {
+  return Now.previous == Word.Create || Now.beforePrevious == Word.Or
 }
 
 /** TABLE or VIEW within a command: its name follows. */
@@ -78,6 +87,7 @@ export function readObject(at: i32, verb: Word): void {
     case Word.Reindex:
     case Word.Refresh:
     case Word.Insert:
+      Now.fromTable = verb == Word.Insert
       Now.expected = Expected.Object
   }
 }

@@ -60,6 +60,10 @@ export class Now {
   /** How many BEGIN ATOMIC and CASE of a function's body are open. */
   static atomic: i32 = 0
   static recursive: bool = false
+  /** True for CREATE FUNCTION and PROCEDURE, the only ones with BEGIN ATOMIC. */
+  static isRoutine: bool = false
+  /** True behind the TABLE of INSERT INTO a TABLE b. */
+  static fromTable: bool = false
   /** The first verb, WITH left aside; None: there is none, Other: none that is known. */
   static kind: Word = Word.None
   /** The data-modifying verbs beside the first, a bit each by their number. */
@@ -95,6 +99,8 @@ export function beginStatement(): void {
   Now.toNames = false
   Now.atomic = 0
   Now.recursive = false
+  Now.isRoutine = false
+  Now.fromTable = false
   Now.kind = Word.None
   Now.within = 0
   Now.inner = Word.None

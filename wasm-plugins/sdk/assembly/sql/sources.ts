@@ -49,6 +49,8 @@ export function isPassedOver(): bool {
       return Now.expected == Expected.Source
     case Word.Table:
       return Now.expected != Expected.Source
+    case Word.Binary:
+      return Now.expected == Expected.Object && verbs[frame()] == Word.Copy
     case Word.Concurrently:
     case Word.Verbose:
     case Word.Full:
@@ -81,7 +83,9 @@ export function isFollowedByName(): bool {
 /** Reads a word where a table is expected; false where it must be read as any other word. */
 export function readExpected(): bool {
   if (isPassedOver()) {
+    const isOnly = word == Word.Only
     advance()
+    if (isOnly && token == Token.Open && Now.expected == Expected.Object) readOnly()
     return true
   }
   switch (word) {
@@ -121,6 +125,14 @@ export function readExpected(): bool {
   return true
 }
 
+/** ONLY (name), where the parentheses hold no more than the name. */
+function readOnly(): void {
+  next()
+  if (!isName()) return
+  readTable()
+  if (token == Token.Close) advance()
+}
+
 export function readTable(): void {
   const announced = Now.expected
   Now.expected = Expected.Nothing
@@ -130,6 +142,7 @@ export function readTable(): void {
   if (announced == Expected.Source && (token == Token.Open || isQuery())) return
   const verb = <Word>verbs[frame()]
   const at = addTable(accessOf(announced, verb))
+  Now.fromTable = false
   if (verb == Word.Copy) Now.copied = at
 }
 
@@ -140,6 +153,9 @@ function accessOf(announced: Expected, verb: Word): i32 {
     case Word.Table:
     case Word.Lock:
       return READ
+    case Word.Insert:
+      // INSERT INTO a TABLE b reads from b.
+      return Now.fromTable ? READ : WRITTEN
     case Word.Copy:
       // Which of both comes to light behind the name.
       return 0

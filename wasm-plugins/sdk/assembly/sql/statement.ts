@@ -54,6 +54,8 @@ function step(): void {
     case Token.Quoted:
     case Token.UnicodeQuoted:
       if (Now.expected != Expected.Nothing) return readTable()
+      // An option of EXPLAIN may stand in quotes.
+      if (isOptions(frame())) Now.isRun = true
       begun()
       return advance()
     case Token.Open:

@@ -18,7 +18,8 @@ export const enum Word {
   To, Tablespace, Large, Parameter, Uescape, Transaction, Session, Program, Stdin, Stdout, True,
   False, Null, Default, Authorization, Role, Zone, Time, In, And, Or, Any, Some, Array, Between,
   Like, Ilike, Similar, Over, Filter, Within, By, Then, Else, Row, Primary, Key, Unique, Check,
-  Asc, Desc, Cross, Inner, Outer, Natural, Conflict, Prepared, Cursor, Percent, Characteristics,
+  Asc, Desc, Cross, Inner, Outer, Natural, Conflict, Prepared, Cursor, Percent, Characteristics, Binary,
+  Analyse,
   Count,
 }
 
@@ -37,7 +38,7 @@ const WORDS =
   'to tablespace large parameter uescape transaction session program stdin stdout true ' +
   'false null default authorization role zone time in and or any some array between ' +
   'like ilike similar over filter within by then else row primary key unique check ' +
-  'asc desc cross inner outer natural conflict prepared cursor percent characteristics '
+  'asc desc cross inner outer natural conflict prepared cursor percent characteristics binary analyse '
 
 const SLOTS = 1024
 const LETTERS_MAX = 16
@@ -85,7 +86,10 @@ export function wordAt(ptr: usize, length: i32): Word {
   let slot = hash % SLOTS
   let word = load<u8>(slots + slot)
   while (word != 0) {
-    if (load<u8>(lengths + word) == length && spells(word, ptr, length)) return <Word>word
+    if (load<u8>(lengths + word) == length && spells(word, ptr, length)) {
+      // PostgreSQL has two spellings of this one.
+      return word == Word.Analyse ? Word.Analyze : <Word>word
+    }
     slot = (slot + 1) % SLOTS
     word = load<u8>(slots + slot)
   }
