@@ -204,7 +204,7 @@ function randomLiteral(random: Random): string {
   }
 }
 
-test('random literals between random blanks have the values that the server gives them', async () => {
+test('random literals between random blanks have the values that the server gives', async () => {
   const random = seeded(7)
   const blanks = [' ', '\n', '/* \' " $$ */', "-- it's\n", '\t', '/* /* */ */']
   for (let round = 0; round < 150; round++) {
@@ -233,7 +233,7 @@ function randomSource(random: Random, depth: number): string {
     case 3:
       return `(table ${name.replace(/\(|\)/g, '')}) v${depth}`
     case 4:
-      return `generate_series(1, 2) g${depth}, lateral (select 1 where exists (table s.t3)) w${depth}`
+      return `generate_series(1, 2) g, lateral (select 1 where exists (table s.t3)) w${depth}`
     default:
       return `(${inner()}) join lateral (values ((select count(*) from ${inner()}))) u on true`
   }

@@ -60,7 +60,7 @@ export class Bytes {
   }
 
   raw(ptr: usize, length: i32): this {
-    if (this.reserve(this.length + length)) {
+    if (length > 0 && this.reserve(this.length + length)) {
       memory.copy(this.ptr + this.length, ptr, length)
       this.length += length
     }
@@ -125,6 +125,10 @@ export class Bytes {
   json(ptr: usize, length: i32): this {
     const end = ptr + length
     while (ptr < end) {
+      const run = ptr
+      while (ptr < end && isPlain(load<u8>(ptr))) ptr++
+      this.raw(run, <i32>(ptr - run))
+      if (ptr >= end) return this
       const value = load<u8>(ptr)
       if (value >= 0x80) {
         const bytes = wellFormed(ptr, end)
@@ -134,9 +138,9 @@ export class Bytes {
         continue
       }
       if (value == 0x22 || value == 0x5c) this.byte(0x5c).byte(value)
-      else if (value < 0x20 || value == 0x7f) {
+      else {
         this.byte(0x5c).byte(0x75).byte(0x30).byte(0x30).hexDigit(value >> 4).hexDigit(value & 15)
-      } else this.byte(value)
+      }
       ptr++
     }
     return this
@@ -164,6 +168,12 @@ export class Bytes {
 @inline
 function tail(value: u32): u8 {
   return <u8>(0x80 | (value & 0x3f))
+}
+
+// @ts-ignore: decorator
+@inline
+function isPlain(byte: u8): bool {
+  return byte >= 0x20 && byte < 0x7f && byte != 0x22 && byte != 0x5c
 }
 
 /** The length of the UTF-8 character at `ptr`, whose first byte is not ASCII; 0: it is none. */

@@ -8,6 +8,9 @@
  *   NULL, but not in IS NULL and NOT NULL.
  * - `?, ?` is `?`, and `(?), (?)` is `(?)`: lists of any length are one.
  *
+ * Of a text with more tokens than TOKENS_MAX it is the form of what was read, and `isCut` of
+ * `tokens.ts` is true.
+ *
  * It holds no value that a client has sent. The fingerprint is FNV-1a, 64 bits, of that form; both
  * stay as they are from version to version.
  */
@@ -35,6 +38,8 @@ const enum Before {
   Other,
 }
 
+const RESERVED_BYTES_MAX: i32 = 0x1_0000
+
 const decoded = new Bytes()
 const form = new Bytes()
 let before: Before = Before.Start
@@ -47,8 +52,8 @@ let beforeSign: Before = Before.Start
 /** Appends the normal form of one or several statements to `into`. */
 export function normalise(sql: Slice, into: Bytes, standardStrings: bool = true): void {
   const begins = into.length
-  // No text grows by more than half: a digit or a comma may get a space.
-  into.reserve(begins + lengthOf(sql) + (lengthOf(sql) >> 1) + 64)
+  // Most texts get shorter; those of megabytes mostly by much.
+  into.reserve(begins + min(lengthOf(sql) + 64, RESERVED_BYTES_MAX))
   open(ptrOf(sql), lengthOf(sql), standardStrings)
   before = Before.Start
   isTested = false

@@ -18,8 +18,8 @@ export const enum Word {
   To, Tablespace, Large, Parameter, Uescape, Transaction, Session, Program, Stdin, Stdout, True,
   False, Null, Default, Authorization, Role, Zone, Time, In, And, Or, Any, Some, Array, Between,
   Like, Ilike, Similar, Over, Filter, Within, By, Then, Else, Row, Primary, Key, Unique, Check,
-  Asc, Desc, Cross, Inner, Outer, Natural, Conflict, Prepared, Cursor, Percent, Characteristics, Binary,
-  Analyse,
+  Asc, Desc, Cross, Inner, Outer, Natural, Conflict, Prepared, Cursor, Percent, Characteristics,
+  Binary, Analyse,
   Count,
 }
 
@@ -38,7 +38,8 @@ const WORDS =
   'to tablespace large parameter uescape transaction session program stdin stdout true ' +
   'false null default authorization role zone time in and or any some array between ' +
   'like ilike similar over filter within by then else row primary key unique check ' +
-  'asc desc cross inner outer natural conflict prepared cursor percent characteristics binary analyse '
+  'asc desc cross inner outer natural conflict prepared cursor percent characteristics ' +
+  'binary analyse '
 
 const SLOTS = 1024
 const LETTERS_MAX = 16
