@@ -14,6 +14,7 @@ import {
   query,
 } from '../../fixtures/wasm/kit.ts'
 import { type Asked, startAsked } from '../../fixtures/wasm/sdk.ts'
+import { startup } from '../../kit/frontend.ts'
 
 const ROOT = join(import.meta.dir, '../../..')
 
@@ -125,6 +126,21 @@ describe('how strings are to be read', () => {
     const on = status('standard_conforming_strings', 'on')
     expect(ask('q', on, session)).toEqual([true, true, false])
   })
+})
+
+test('how strings are to be read is told by the login too', () => {
+  const logins: readonly (readonly [Readonly<Record<string, string>>, unknown])[] = [
+    [{}, [false, true, false]],
+    [{ Standard_Conforming_Strings: 'OFF' }, [true, false, false]],
+    [{ standard_conforming_strings: 'on' }, [true, true, false]],
+    [{ client_encoding: 'GBK' }, [true, true, true]],
+    [{ options: '-c geqo=off -c standard_conforming_strings=0' }, [true, false, false]],
+    [{ options: '--standard-conforming-strings=false -c x=on' }, [true, false, false]],
+    [{ options: '-c standard_conforming_strings' }, [false, true, false]],
+  ]
+  for (const [params, expected] of logins) {
+    expect(ask('q', startup({ user: 'u', params }))).toEqual(expected)
+  }
 })
 
 test('JSON is read token by token, with its escapes, and broken JSON ends', () => {
