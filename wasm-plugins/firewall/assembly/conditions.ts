@@ -45,6 +45,7 @@ let hasCall: bool = false
 let isPlain: bool = true
 
 export function beginConditions(): void {
+  isClosing = false
   lead = Word.None
 }
 
@@ -71,6 +72,10 @@ function begin(by: Word): void {
 
 /** Tells of the condition that the present token ends, and takes the token itself. */
 export function readCondition(): Constant {
+  if (isClosing && token != Token.Close) {
+    isClosing = false
+    if (endsWhere()) return Constant.Whole
+  }
   if (lead == Word.None) {
     if (isLead()) begin(word)
     return Constant.None
@@ -309,8 +314,9 @@ function judge(): Constant {
 
 /** WHERE with nothing behind it. */
 function judgeWhole(): Constant {
-  const ends = token == Token.End || token == Token.Semicolon || word == Word.Returning
-  if (ends && !hasFalsehood && (!isPlain || operators == 0 || isSame())) return Constant.Whole
+  const holds = !hasFalsehood && (!isPlain || operators == 0 || isSame())
+  if (holds && opened > 0 && token == Token.Close) isClosing = true
+  else if (holds && (endsWhere() || token == Token.Close)) return Constant.Whole
   return isOddPair() ? Constant.Odd : Constant.None
 }
 
@@ -323,6 +329,13 @@ function judgeOr(): Constant {
   // '' = 'x': a value that was set in for a parameter.
   if (isPlain && !isNumber(left) && isEqualSign() && !isSame()) return Constant.None
   return hasCall ? Constant.Odd : Constant.Always
+}
+
+/** True behind the parentheses around all of a WHERE that holds for every row. */
+let isClosing: bool = false
+
+function endsWhere(): bool {
+  return token == Token.End || token == Token.Semicolon || word == Word.Returning
 }
 
 /** Two numbers that nobody compares: 5821 = 5821, or 5821 = 5822. */

@@ -40,6 +40,8 @@ export function readVerbs(statements: Statements): void {
   Subject.verbs = 0
   Subject.purposes = 0
   addVerb(statements.kind)
+  // SELECT … INTO is CREATE TABLE … AS by another name.
+  if (Now.isInto) addVerb(Word.Create)
   if (statements.inner != Word.None) addVerb(statements.inner)
   for (let verb = Word.Insert; verb <= Word.Merge; verb++) {
     if (statements.isWithin(verb)) addVerb(verb)
@@ -80,10 +82,13 @@ export class Rule {
     return this.patterns != null || this.statement != null || this.hasFingerprint
   }
 
-  /** True where a FunctionCall can be told by it: it has no text, no tables and no name. */
+  /**
+   * True for a FunctionCall that it is about. A call has no text and no tables, and its function no
+   * name: a rule that refuses functions refuses them all.
+   */
   fitsCall(): bool {
-    const asksMore = this.tables != null || this.functions != null || this.readsNormal
-    if (asksMore && this.action != Action.Deny) return false
+    if (this.tables != null || this.readsNormal) return false
+    if (this.functions != null && this.action != Action.Deny) return false
     return this.fitsVerbs() && this.fitsWho()
   }
 
@@ -141,7 +146,7 @@ export class Rule {
       }
       return false
     }
-    if (statements.hasMoreTables) return false
+    if (statements.hasMoreTables || statements.tables == 0) return false
     for (let at = 0; at < statements.tables; at++) {
       if (!isNamed(tables, statements.table(at))) return false
     }

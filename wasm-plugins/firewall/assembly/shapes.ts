@@ -6,7 +6,6 @@
  */
 import { Bytes } from '../../sdk/assembly/bytes'
 import { isText, isTextIgnoringCase, lengthOf, ptrOf, slice, Slice } from '../../sdk/assembly/slice'
-import { isSpace } from '../../sdk/assembly/sql/characters'
 import { appendName, appendValue } from '../../sdk/assembly/sql/decode'
 import { Scan } from '../../sdk/assembly/sql/scan'
 import {
@@ -182,7 +181,7 @@ function remember(): void {
 
 function readToken(standardStrings: bool): void {
   note(readCondition())
-  if (from > previousTo && !isSpace(load<u8>(previousTo))) readGlue()
+  if (Scan.hasComment && from > previousTo) readGap()
   switch (token) {
     case Token.Word:
       return readWord()
@@ -236,14 +235,19 @@ function readLanguage(): void {
 
 const language = new Bytes()
 
-/** A comment stands where others write a blank: `UNION/**\/SELECT`. */
-function readGlue(): void {
-  if (load<u8>(previousTo) != 0x2f || load<u8>(from - 1) != 0x2f) return
-  if (from - previousTo < 4) return
-  // What MySQL would run.
-  if (load<u8>(previousTo + 2) == 0x21) addPoints(Shape.Foreign, 3)
-  else if (from - previousTo == 4) glued++
+/** What stands between two tokens, once there was a comment. */
+function readGap(): void {
+  const length = <i32>(from - previousTo)
+  // A comment stands where others write a blank: `UNION/**\/SELECT`.
+  if (length == 4 && load<u32>(previousTo) == EMPTY_COMMENT) glued++
+  // What only MySQL would run.
+  for (let ptr = previousTo; ptr + 2 < from; ptr++) {
+    if (load<u16>(ptr) == 0x2a2f && load<u8>(ptr, 2) == 0x21) return addPoints(Shape.Foreign, 3)
+  }
 }
+
+/** Four bytes: a comment with nothing in it. */
+const EMPTY_COMMENT: u32 = 0x2f2a_2a2f
 
 /** The second byte of a letter in some encodings is a backslash, which escapes here. */
 function hidesBackslash(): bool {
@@ -377,6 +381,8 @@ function isUnion(before: Word): bool {
 }
 
 function readCall(): void {
+  // It is no column.
+  if (inUnion) others--
   noteCall(qualifier.slice, name.slice, leading)
   const found = effectsOf(name.slice)
   Found.effects |= found
