@@ -20,7 +20,7 @@ export const enum Constant {
   Whole,
 }
 
-/** The word that leads to the present condition: OR, AND, WHERE, WHEN, HAVING; None: there is none. */
+/** The word that leads to the present condition: OR, AND, WHERE, WHEN, HAVING; or None. */
 let lead: Word = Word.None
 /** Parentheses between the word and the condition. */
 let opened: i32 = 0

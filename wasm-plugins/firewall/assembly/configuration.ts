@@ -1,12 +1,17 @@
 /**
- * What the operator wants: read once, at the first hook. The schema in the manifest has been checked
- * by the gateway; what it cannot say is checked here, and told in the log.
+ * What the operator wants: read once, at the first hook. The gateway has checked it against the
+ * schema in the manifest; what that cannot say is checked here, and told in the log.
  */
 import { Bytes } from '../../sdk/assembly/bytes'
 import { ERROR } from '../../sdk/assembly/host'
 import { JsonReader, JsonToken } from '../../sdk/assembly/json-reader'
 import { LogRecord } from '../../sdk/assembly/records'
-import { settingFlag, settingInteger, settingReader, settingText } from '../../sdk/assembly/settings'
+import {
+  settingFlag,
+  settingInteger,
+  settingReader,
+  settingText,
+} from '../../sdk/assembly/settings'
 import { isText, lengthOf, part, ptrOf, Slice, textOf } from '../../sdk/assembly/slice'
 import { addWriting, OWN_MAX } from './functions'
 import { Glob, Globs } from './glob'
@@ -61,8 +66,9 @@ export const SCHEMA =
   `"description":"Refuse nothing; log for each new statement the rule that allows it"},` +
   `"statementBytesMax":{"type":"integer","minimum":1024,"maximum":67108864,"default":1048576,` +
   `"description":"Longer texts are not read; with rules or readOnly they are refused"},` +
-  `"writingFunctions":{"type":"array","items":{"type":"string","minLength":1,"maxLength":63},` +
-  `"default":[],"description":"Functions of your own that readOnly must refuse, without schema"},` +
+  `"writingFunctions":{"type":"array","default":[],` +
+  `"items":{"type":"string","minLength":1,"maxLength":63},` +
+  `"description":"Functions of your own that readOnly must refuse, without schema"},` +
   `"checks":{"type":"object","additionalProperties":false,"default":{},"properties":{` +
   check('serverAccess', 'deny', 'Files, programs and libraries of the server') + ',' +
   check('unbounded', 'log', 'UPDATE and DELETE without WHERE, or with one that always holds') + ',' +
@@ -71,7 +77,8 @@ export const SCHEMA =
   check('unreadable', 'deny', 'Texts that no statement can be read from') +
   `}},"rules":{"type":"array","default":[],"items":{"type":"object",` +
   `"additionalProperties":false,"required":["name","action"],"properties":{` +
-  `"name":{"type":"string","minLength":1,"maxLength":64,"pattern":"^[A-Za-z0-9][A-Za-z0-9_.:-]*$"},` +
+  `"name":{"type":"string","minLength":1,"maxLength":64,` +
+  `"pattern":"^[A-Za-z0-9][A-Za-z0-9_.:-]*$"},` +
   `"action":{"type":"string","enum":["deny","allow","trust"]},` +
   `"kinds":{"type":"array","items":{"type":"string","enum":[${kinds()}]}},` +
   list('tables') + ',' + list('functions') + ',' + list('patterns') + ',' +

@@ -1,4 +1,4 @@
-/** Examines the statements of one message, one after the other: the first refusal is the verdict. */
+/** Examines the statements of a message, one after the other: the first refusal is the verdict. */
 import { CONTINUE } from '../../sdk/assembly/host'
 import { hashOf, lengthOf, NONE, ptrOf, Slice, slice } from '../../sdk/assembly/slice'
 import { Place } from '../../sdk/assembly/sql/frames'
@@ -8,12 +8,13 @@ import { Word } from '../../sdk/assembly/sql/words'
 import { connectionFact } from '../../sdk/assembly/store'
 import { Response, Settings } from './configuration'
 import { Counts, find, Finding, settle } from './findings'
+import { Found, Shape, shapeName, SUSPICIOUS } from './found'
 import { isServerFunction, SERVER } from './functions'
 import { learn } from './learning'
 import { whyArranging, whyWriting } from './reading'
 import { Action, readVerbs, Rule, Subject, takeFunctionCall } from './rules'
 import { assumeReading, becomeUncertain, isPlain, loadReading, Reading } from './session'
-import { Found, readShapes, Shape, shapeName, SUSPICIOUS } from './shapes'
+import { readShapes } from './shapes'
 import { CALL, TEXT } from './kinds'
 
 /** The longest normal form that rules read; what is longer is refused by any rule that may. */
@@ -170,7 +171,8 @@ function ruleFor(): Rule | null {
 function examineChecks(kind: Slice, text: Slice, wasUnbounded: bool): i32 {
   let verdict = CONTINUE
   if (reachesServer()) {
-    find('server-access', '42501', 'it reaches files, programs or libraries of the server', HINT_SERVER)
+    const why = 'it reaches files, programs or libraries of the server'
+    find('server-access', '42501', why, HINT_SERVER)
     verdict = settle(Settings.serverAccess, kind, text, standard)
     if (verdict != CONTINUE) return verdict
   }

@@ -41,10 +41,10 @@ const TELLING =
   'version current_database current_user session_user user inet_server_addr inet_server_port ' +
   'current_setting pg_postmaster_start_time current_schema has_table_privilege getpgusername'
 const FOREIGNERS =
-  'sleep benchmark load_file extractvalue updatexml xp_cmdshell xp_dirtree xp_regread xp_fileexist ' +
-  'sp_oacreate openrowset randomblob load_extension name_const gtid_subset sqlite_version xmltype ' +
-  'get_host_address get_host_name receive_message sqlid_to_sqlhash fn_xe_file_target_read_file ' +
-  'is_srvrolemember'
+  'sleep benchmark load_file extractvalue updatexml xp_cmdshell xp_dirtree xp_regread ' +
+  'xp_fileexist sp_oacreate openrowset randomblob load_extension name_const gtid_subset ' +
+  'sqlite_version xmltype get_host_address get_host_name receive_message is_srvrolemember ' +
+  'sqlid_to_sqlhash fn_xe_file_target_read_file'
 
 const SLOTS: i32 = 512
 const hashes = new StaticArray<u64>(SLOTS)

@@ -1,6 +1,6 @@
 /**
- * The learn mode: for each normal form that is seen first, a line with the rule that allows it. What
- * has been told is kept, so that a busy gateway's log is no copy of its traffic.
+ * The learn mode: for each normal form that is seen first, a line with the rule that allows it.
+ * What has been told is kept, so that a busy gateway's log is no copy of its traffic.
  */
 import { Bytes } from '../../sdk/assembly/bytes'
 import { INFO, WARN } from '../../sdk/assembly/host'

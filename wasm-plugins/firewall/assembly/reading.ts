@@ -2,10 +2,10 @@
 import { Bytes } from '../../sdk/assembly/bytes'
 import { isText, isTextIgnoringCase, Slice } from '../../sdk/assembly/slice'
 import { appendOperand } from '../../sdk/assembly/sql/operand'
-import { Purpose, Statements } from '../../sdk/assembly/sql/statements'
+import { Purpose, purposeOf, Statements } from '../../sdk/assembly/sql/statements'
 import { Word } from '../../sdk/assembly/sql/words'
+import { Found } from './found'
 import { HIDES, SERVER, WRITES } from './functions'
-import { Found } from './shapes'
 
 /** What a read-only gateway refuses about a statement; null: nothing. */
 export function whyWriting(statements: Statements): string | null {
@@ -15,6 +15,9 @@ export function whyWriting(statements: Statements): string | null {
   if (Found.changes) return 'it changes rows'
   switch (statements.purpose) {
     case Purpose.Reading:
+      if (statements.kind == Word.Explain && !explainsReading(statements)) {
+        return 'what it explains, and may run, changes something'
+      }
       return statements.isReadOnly ? null : 'it changes something'
     case Purpose.Transacting:
       if (Found.readWrite) return 'it asks for a transaction that writes'
@@ -29,6 +32,11 @@ export function whyWriting(statements: Statements): string | null {
   }
 }
 
+/** ANALYZE is hidden in quotes or written ANALYSE as well: so what is explained must only read. */
+function explainsReading(statements: Statements): bool {
+  return statements.inner != Word.None && purposeOf(statements.inner) == Purpose.Reading
+}
+
 const operand = new Bytes()
 
 /**
@@ -37,7 +45,9 @@ const operand = new Bytes()
  */
 export function whyArranging(statements: Statements, sql: Slice): string | null {
   const kind = statements.kind
-  if (kind == Word.Prepare) return statements.isReadOnly ? null : 'it prepares what changes something'
+  if (kind == Word.Prepare) {
+    return statements.isReadOnly ? null : 'it prepares what changes something'
+  }
   if (Found.readWrite) return 'it asks for transactions that write'
   if (kind != Word.Set) return null
   const isOn = Found.last == Word.On || Found.last == Word.True

@@ -1,6 +1,6 @@
 /**
- * What is to be known of a session for its texts to be read: whether backslashes escape in '…', and
- * whether a letter may hide one. The server tells; but a client may be ahead of it, so a session
+ * What is to be known of a session for its texts to be read: whether backslashes escape in '…',
+ * and whether a letter may hide one. The server tells; but a client may be ahead of it, so a session
  * that has changed either by itself is read both ways from then on.
  */
 import { StartupMessage } from '../../sdk/assembly/postgres/frontend'
@@ -67,7 +67,8 @@ function contains(run: Slice, text: string): bool {
   const length = lengthOf(run)
   for (let at = 0; at + text.length <= length; at++) {
     let met = 0
-    while (met < text.length && isLetter(load<u8>(ptrOf(run) + at + met), text.charCodeAt(met))) met++
+    const from = ptrOf(run) + at
+    while (met < text.length && isLetter(load<u8>(from + met), text.charCodeAt(met))) met++
     if (met == text.length) return true
   }
   return false
