@@ -65,7 +65,7 @@ export function differenceOf(what: string, expected: Readable, found: Readable):
   return flow(shown) === flow(expected) ? null : { what, expected, found: shown }
 }
 
-const PLAIN = /^[\p{L}\p{N}_$/(*.][\p{L}\p{N}_ $/()*.=<>+-]*$/u
+const PLAIN = /^[\p{L}\p{N}_$/(.][\p{L}\p{N}_ $/()*.=<>+-]*$/u
 
 /** A value on one line, as YAML would have it. */
 export function flow(value: Readable): string {
@@ -76,9 +76,15 @@ export function flow(value: Readable): string {
   return pairs.length === 0 ? '{}' : `{ ${pairs.join(', ')} }`
 }
 
+/** An item of a list; one with a single key, which is what messages are, has no braces. */
+function itemLine(item: Readable): string {
+  const [entry, ...others] = isMap(item) ? Object.entries(item) : []
+  return entry === undefined || others.length > 0 ? flow(item) : `${entry[0]}: ${flow(entry[1])}`
+}
+
 /** A value as lines: one for each item of a list, or key of a map. */
 function linesOf(value: Readable): readonly string[] {
-  if (Array.isArray(value)) return value.length === 0 ? ['none'] : value.map(flow)
+  if (Array.isArray(value)) return value.length === 0 ? ['none'] : value.map((item: Readable) => itemLine(item))
   if (!isMap(value)) return [flow(value)]
   const entries = Object.entries(value)
   return entries.length === 0 ? ['none'] : entries.map(([key, one]) => `${key}: ${flow(one)}`)

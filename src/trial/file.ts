@@ -36,8 +36,7 @@ const MINUTE_MS = 60_000
 
 /** Reads a value from texts, lists and maps; the flaw it throws becomes a problem with a place. */
 function written<Result>(help: string, read: (raw: unknown) => Result) {
-  const schema = z.unknown().transform((raw, context): Result | null => {
-    if (raw === undefined) return null
+  const given = z.unknown().transform((raw, context): Result => {
     try {
       return read(raw)
     } catch (thrown) {
@@ -51,6 +50,7 @@ function written<Result>(help: string, read: (raw: unknown) => Result) {
       return z.NEVER
     }
   })
+  const schema = given.optional()
   fieldFacts.add(schema, { kind: 'value', help, standard: undefined, secret: false })
   return schema
 }
@@ -96,7 +96,8 @@ function moment(raw: unknown): number {
 
 function span(raw: unknown): number {
   const ms = parseDuration(String(raw))
-  if (ms !== undefined && ms > 0) return ms
+  // A number without a unit is nanoseconds, as elsewhere, and never what was meant.
+  if (ms !== undefined && ms >= 1) return ms
   throw new Flaw('must be a duration such as 500ms or 1m30s')
 }
 
@@ -124,7 +125,7 @@ const step = section('Something that is sent or called, and what is expected of 
 const stepKinds = ['client', 'server', 'hook', 'now', 'wait'] as const
 
 const checkedStep = step.refine(
-  (one) => stepKinds.filter((kind) => one[kind] !== null).length === 1,
+  (one) => stepKinds.filter((kind) => one[kind] !== undefined).length === 1,
   { error: `must have one of ${stepKinds.join(', ')}` },
 )
 fieldFacts.add(checkedStep, { kind: 'section', help: '', standard: undefined, secret: false })
@@ -193,10 +194,10 @@ export interface TrialFile {
 }
 
 function doingOf({ client, server, hook, now, wait }: ParsedStep): Doing {
-  if (client !== null) return { kind: 'send', side: 'client', messages: client }
-  if (server !== null) return { kind: 'send', side: 'server', messages: server }
-  if (hook !== null) return { kind: 'call', ...hook }
-  return now === null ? { kind: 'wait', ms: wait ?? 0 } : { kind: 'now', ms: now }
+  if (client !== undefined) return { kind: 'send', side: 'client', messages: client }
+  if (server !== undefined) return { kind: 'send', side: 'server', messages: server }
+  if (hook !== undefined) return { kind: 'call', ...hook }
+  return now === undefined ? { kind: 'wait', ms: wait ?? 0 } : { kind: 'now', ms: now }
 }
 
 const SUFFIX = /(\.test)?\.ya?ml$/
@@ -215,7 +216,7 @@ function stepsOf(parsed: Parsed['cases'][number], lineOf: (step: number) => numb
   return parsed.steps.map((one, at) => {
     const doing = doingOf(one)
     const side = doing.kind === 'send' ? doing.side : 'client'
-    const expect = one.expect === null ? NOTHING_EXPECTED : expectationOf(one.expect, side)
+    const expect = one.expect === undefined ? NOTHING_EXPECTED : expectationOf(one.expect, side)
     return { on: one.on, line: lineOf(at), doing, expect }
   })
 }

@@ -125,7 +125,10 @@ function refuseName(name: string, side: Side): never {
 /** The name and the body of one written message. */
 export function nameAndBody(written: Readable, side: Side): readonly [string, Readable] {
   if (typeof written === 'string') {
-    if (!messageNames(side).includes(written)) refuseName(written, side)
+    if (!messageNames(side).includes(written)) {
+      const hint = nearestHint(written, messageNames(side))
+      throw new Flaw(`must be a message of a ${side}${hint}`)
+    }
     return [written, null]
   }
   const [name, ...others] = isMap(written) ? Object.keys(written) : []

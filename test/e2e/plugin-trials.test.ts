@@ -90,7 +90,7 @@ cases:
         '      + deny: { code: 42501, message: the word drop is not permitted }',
         '    metrics (- expected, + found)',
         '      - none',
-        '      + "words_refused_total{word=\\"drop\\"}": 1',
+        '      + words_refused_total{word="drop"}: 1',
         '1 case, 1 failed',
         '',
       ].join('\n'),

@@ -38,7 +38,7 @@ describe('a difference', () => {
   test('shows of a map what was asked for', () => {
     const found = { code: '42501', message: 'no', hint: 'ask' }
     expect(diff({ code: '42000', message: 'no' }, found)).toEqual([
-      '- code: "42000"'.replaceAll('"', ''),
+      '- code: 42000',
       '+ code: 42501',
       '  message: no',
     ])
@@ -55,7 +55,7 @@ describe('a difference', () => {
       '- continue',
       '+ deny: { code: 42501 }',
     ])
-    expect(diff({ matches: '^a$' }, 'b')).toEqual(['- matches: ^a$'.replace('^a$', '"^a$"'), '+ b'])
+    expect(diff({ matches: '^a$' }, 'b')).toEqual(['- matches: "^a$"', '+ b'])
     expect(diff({ matches: '(' }, '(')).not.toEqual([])
   })
 

@@ -54,7 +54,7 @@ test.each([
   [{ verdict: { deny: { cod: '42501' } } }, 'has no key "cod" (did you mean "code"?)'],
   [{ verdict: { deny: { code: '8006' } } }, 'must be a SQLSTATE'],
   [{ log: [{ lvl: 'warn' }] }, 'has no key "lvl"'],
-  [{ toServer: ['DataRow'] }, 'has "DataRow", which is no message of a client'],
+  [{ toServer: ['DataRow'] }, 'must be a message of a client'],
   [{ metrics: 'one' }, 'must be none, or a map'],
   [['continue'], 'must be a verdict, or a map'],
 ])('%j is refused: %s', (written, sentence) => {

@@ -83,7 +83,7 @@ describe('a slip is told with its place', () => {
     ],
     [
       one('client: Snyc'),
-      'sample.test.yaml:4:17: cases[0].steps[0].client has "Snyc", which is no message of a ' +
+      'sample.test.yaml:4:17: cases[0].steps[0].client must be a message of a ' +
         'client (did you mean "Sync"?), not "Snyc"',
     ],
     [

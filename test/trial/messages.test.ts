@@ -120,7 +120,7 @@ describe('a message', () => {
 })
 
 const refused: readonly (readonly [Readable, Side, string, readonly string[]])[] = [
-  ['Snyc', 'client', 'has "Snyc", which is no message of a client (did you mean "Sync"?)', []],
+  ['Snyc', 'client', 'must be a message of a client (did you mean "Sync"?)', []],
   [{ DataRow: [] }, 'client', 'has "DataRow", which is no message of a client', []],
   [{ Query: 'a', Sync: null }, 'client', 'must be a message such as', []],
   [['Sync', { Query: null }], 'client', 'must be text, or bytes', ['1', 'Query']],
