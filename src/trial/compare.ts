@@ -84,7 +84,8 @@ function itemLine(item: Readable): string {
 
 /** A value as lines: one for each item of a list, or key of a map. */
 function linesOf(value: Readable): readonly string[] {
-  if (Array.isArray(value)) return value.length === 0 ? ['none'] : value.map((item: Readable) => itemLine(item))
+  if (Array.isArray(value))
+    return value.length === 0 ? ['none'] : value.map((item: Readable) => itemLine(item))
   if (!isMap(value)) return [flow(value)]
   const entries = Object.entries(value)
   return entries.length === 0 ? ['none'] : entries.map(([key, one]) => `${key}: ${flow(one)}`)

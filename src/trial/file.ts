@@ -115,20 +115,32 @@ const step = section('Something that is sent or called, and what is expected of 
   hook: hookField(),
   now: written('Sets the time.', moment),
   wait: written('Lets time pass.', span),
-  // Read below, for what a replacement is depends on who sent what it replaces.
-  expect: written('What is expected.', (raw) => {
-    expectationOf(raw, 'client')
-    return raw
-  }),
+  // Read where the step is whole: a replacement is made of messages of who sent what it replaces.
+  expect: written('What is expected.', (raw) => raw),
 })
 
 const stepKinds = ['client', 'server', 'hook', 'now', 'wait'] as const
 
-const checkedStep = step.refine(
-  (one) => stepKinds.filter((kind) => one[kind] !== undefined).length === 1,
-  { error: `must have one of ${stepKinds.join(', ')}` },
-)
+const checkedStep = step.superRefine((one, context) => {
+  if (stepKinds.filter((kind) => one[kind] !== undefined).length !== 1) {
+    const message = `must have one of ${stepKinds.join(', ')}`
+    context.addIssue({ code: 'custom', message, input: one })
+  }
+  if (one.expect === undefined) return
+  try {
+    expectationOf(one.expect, sideOf(one))
+  } catch (thrown) {
+    if (!(thrown instanceof Flaw)) throw thrown
+    const path = ['expect', ...thrown.path]
+    context.addIssue({ code: 'custom', message: thrown.message, input: one, path })
+  }
+})
 fieldFacts.add(checkedStep, { kind: 'section', help: '', standard: undefined, secret: false })
+
+/** Who sent what a step's plugin is asked about. */
+function sideOf(one: { readonly server?: unknown }): Side {
+  return one.server === undefined ? 'client' : 'server'
+}
 
 const testCase = section('A case; each has a new instance of the plugin, and an empty store.', {
   name: requiredText('What is promised.'),
@@ -215,8 +227,8 @@ function moduleOf(path: string, named: string, refuse: (message: string) => void
 function stepsOf(parsed: Parsed['cases'][number], lineOf: (step: number) => number): TrialStep[] {
   return parsed.steps.map((one, at) => {
     const doing = doingOf(one)
-    const side = doing.kind === 'send' ? doing.side : 'client'
-    const expect = one.expect === undefined ? NOTHING_EXPECTED : expectationOf(one.expect, side)
+    const expect =
+      one.expect === undefined ? NOTHING_EXPECTED : expectationOf(one.expect, sideOf(one))
     return { on: one.on, line: lineOf(at), doing, expect }
   })
 }

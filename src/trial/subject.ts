@@ -8,6 +8,9 @@ import { createWasmPlugin } from '../plugins/wasm/plugin.ts'
 import { type PluginStore, PluginStores } from '../plugins/wasm/store.ts'
 import type { AnyVerdict, Happenings } from './happenings.ts'
 
+/** Where the clock for durations begins: Go's runtime does not start where it stands at zero. */
+const BEGIN_MS = 1000
+
 /** The time of a test: it stands still until a step moves it. */
 export class TrialClock {
   #wallMs: number
@@ -19,7 +22,7 @@ export class TrialClock {
   }
 
   /** How far it has been moved: never back, as a clock for durations must be. */
-  readonly now = (): number => Math.max(0, this.#wallMs - this.#startMs)
+  readonly now = (): number => BEGIN_MS + Math.max(0, this.#wallMs - this.#startMs)
   readonly wall = (): number => this.#wallMs
   /** Restarts of the plugin are not the test's to delay. */
   readonly after = SYSTEM_CLOCK.after

@@ -64,8 +64,10 @@ describe('every verdict is seen, and what the gateway makes of it', () => {
     [
       'replace of a row',
       `      - client: { Query: select 1 }
-      - server: { DataRow: [a secret] }
-        expect: { verdict: { replace: [DataRow: ["a ******"]] }, toClient: [DataRow: ["a ******"]] }
+      - server: [DataRow: [a secret], CommandComplete: SELECT 1, ReadyForQuery: I]
+        expect:
+          verdict: { replace: [DataRow: ["a ******"]] }
+          toClient: [DataRow: ["a ******"], CommandComplete: SELECT 1, ReadyForQuery: I]
 `,
     ],
     [
@@ -260,23 +262,21 @@ describe('a case fails', () => {
     const steps = `      - client: { Query: /*deny*/ }
         expect: { verdict: continue, toServer: [Query: /*deny*/], log: [x], metrics: { m: 1 } }
 `
-    expect(await wrong(verdicts, steps)).toEqual(
-      [
-        '1 client Query: verdict',
-        '- continue',
-        '+ deny: { code: 42501, message: denied by verdicts, detail: a marker said so, ' +
-          'hint: leave it out }',
-        '1 client Query: log',
-        '- x',
-        '+ none',
-        '1 client Query: toServer',
-        '- Query: /*deny*/',
-        '+ none',
-        '1 client Query: metrics',
-        '- m: 1',
-        '+ none',
-      ],
-    )
+    expect(await wrong(verdicts, steps)).toEqual([
+      '1 client Query: verdict',
+      '- continue',
+      '+ deny: { code: 42501, message: denied by verdicts, detail: a marker said so, ' +
+        'hint: leave it out }',
+      '1 client Query: log',
+      '- x',
+      '+ none',
+      '1 client Query: toServer',
+      '- Query: /*deny*/',
+      '+ none',
+      '1 client Query: metrics',
+      '- m: 1',
+      '+ none',
+    ])
   })
 
   test('where the plugin is not asked, though it should be', async () => {
