@@ -15,11 +15,13 @@ import type { PluginRegistry } from './plugins/registry.ts'
 import type { Protocol, Wanted } from './protocols/protocol.ts'
 import { RAW } from './protocols/raw.ts'
 import type { ServiceHooks } from './tcp/surroundings.ts'
-import type { Balancer } from './upstream/balancer.ts'
+
+/** The part of a registry that chains are made from. */
+export type PluginsInOrder = Pick<PluginRegistry, 'placed' | 'plugins'>
 
 /** The steps of all ready plugins for one hook, in order. */
 export function stepsOf<Step extends { readonly plugin: string; readonly priority: number }>(
-  registry: PluginRegistry,
+  registry: PluginsInOrder,
   log: Logger,
   pick: (steps: PluginRegistry['plugins'][number]['steps']) => Step | undefined,
 ): readonly Step[] {
@@ -39,7 +41,7 @@ export function stepsOf<Step extends { readonly plugin: string; readonly priorit
 
 /** All observing steps, by hook. */
 export function assembleDesk(
-  registry: PluginRegistry,
+  registry: PluginsInOrder,
   queuedMax: number,
   tally: HookTally,
 ): ObserverDesk {
@@ -61,7 +63,7 @@ export function assembleDesk(
 
 /** Whose steps there are, and who counts what becomes of them. */
 interface Stepping {
-  readonly registry: PluginRegistry
+  readonly registry: PluginsInOrder
   readonly desk: ObserverDesk
   readonly tally: HookTally
 }
@@ -69,7 +71,7 @@ interface Stepping {
 /** The chains of one service: every plugin's steps, cut the way this protocol cuts. */
 export function assembleHooks(
   protocol: Protocol,
-  balancer: Balancer,
+  balancer: { named(block: string): unknown },
   { registry, desk, tally }: Stepping,
 ): ServiceHooks {
   const { log } = tally

@@ -45,6 +45,11 @@ const PROVED_ELSEWHERE: Readonly<Record<string, string>> = {
   'src/plugin-counts.ts': 'test/e2e/plugins-metrics.test.ts',
   'src/metrics/generation-families.ts': 'test/metrics/families.test.ts',
   'src/metrics/plugin-families.ts': 'test/metrics/families.test.ts',
+  'src/trial/bytes.ts': 'test/trial/messages.test.ts',
+  'src/trial/connection.ts': 'test/trial/cases.test.ts',
+  'src/trial/fields.ts': 'test/trial/messages.test.ts',
+  'src/trial/happenings.ts': 'test/trial/cases.test.ts',
+  'src/trial/subject.ts': 'test/trial/cases.test.ts',
   'src/plugins/wasm/prepare-thread.ts': 'test/plugins/wasm/prepare.test.ts',
 }
 

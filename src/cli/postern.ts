@@ -65,6 +65,16 @@ const TREE: Readonly<Record<string, Entry>> = {
         usage: [['FILE...', 'the files, each on a line of its own as sha256sum prints it']],
         load: async () => (await import('./plugin.ts')).pluginChecksum,
       },
+      test: {
+        about: 'Try a WebAssembly plugin on messages, and compare what it does with a file',
+        usage: [['FILE...', 'test files, NAME.test.yaml'], JSON_FLAG],
+        load: async () => (await import('./plugin-test.ts')).pluginTest,
+      },
+      bench: {
+        about: 'Say how long the hooks of a WebAssembly plugin take, and what memory',
+        usage: [['FILE', 'the .wasm, or a test file, whose messages are taken'], JSON_FLAG],
+        load: async () => (await import('./plugin-bench.ts')).pluginBench,
+      },
     },
   },
   reload: {

@@ -40,22 +40,25 @@ const BYTES_MAX = 4_294_967_296
 const deadlineFits = (ms: number): boolean => ms >= 1 && ms <= DEADLINE_MS_MAX
 const DEADLINE = 'must be from 1ms to 1m: while a plugin runs, all sessions wait'
 
-const limits = section('What a WASM plugin may use up; gRPC plugins are processes of their own.', {
-  callDeadline: limit('50ms', 'WASM: longest call of a hook; `timeout`, if that is shorter.'),
-  startDeadline: limit('500ms', 'WASM: longest start; start section, _initialize, describe.'),
-  cpuShareMax: count(50, 1, 100, 'WASM: percent of any one second that its calls may take.'),
-  memoryBytesMax: count(64 * MIB, PAGE_BYTES, BYTES_MAX, 'WASM: its memory, in bytes.'),
-  tableElementsMax: count(100_000, 1, 10_000_000, 'WASM: elements of each of its tables.'),
-  moduleBytesMax: count(64 * MIB, 1024, 1024 * MIB, 'WASM: size of its file.'),
-  outputBytesMax: count(16 * MIB, 1024, 1024 * MIB, 'WASM: payload of one verdict.'),
-  logBytesMax: count(65_536, 256, 16 * MIB, 'WASM: one log line; a call logs 16 times that.'),
-  logLinesMax: count(20_000, 1, 1_000_000, 'WASM: log lines a second; further ones are dropped.'),
-  sessionBytesMax: count(65_536, 0, 1024 * MIB, 'WASM: what it keeps with one session.'),
-  kvBytesMax: count(16 * MIB, 0, BYTES_MAX, 'WASM: what it keeps in its key-value store.'),
-  variablesBytesMax: count(MIB, 0, BYTES_MAX, 'WASM: its variables (Extism PDK).'),
-  metricSeriesMax: count(1000, 0, 1_000_000, 'WASM: series that its own metrics may fill.'),
-  signalsMax: count(64, 0, 100_000, 'WASM: signals that one call may send.'),
-})
+export const limits = section(
+  'What a WASM plugin may use up; gRPC plugins are processes of their own.',
+  {
+    callDeadline: limit('50ms', 'WASM: longest call of a hook; `timeout`, if that is shorter.'),
+    startDeadline: limit('500ms', 'WASM: longest start; start section, _initialize, describe.'),
+    cpuShareMax: count(50, 1, 100, 'WASM: percent of any one second that its calls may take.'),
+    memoryBytesMax: count(64 * MIB, PAGE_BYTES, BYTES_MAX, 'WASM: its memory, in bytes.'),
+    tableElementsMax: count(100_000, 1, 10_000_000, 'WASM: elements of each of its tables.'),
+    moduleBytesMax: count(64 * MIB, 1024, 1024 * MIB, 'WASM: size of its file.'),
+    outputBytesMax: count(16 * MIB, 1024, 1024 * MIB, 'WASM: payload of one verdict.'),
+    logBytesMax: count(65_536, 256, 16 * MIB, 'WASM: one log line; a call logs 16 times that.'),
+    logLinesMax: count(20_000, 1, 1_000_000, 'WASM: log lines a second; further ones are dropped.'),
+    sessionBytesMax: count(65_536, 0, 1024 * MIB, 'WASM: what it keeps with one session.'),
+    kvBytesMax: count(16 * MIB, 0, BYTES_MAX, 'WASM: what it keeps in its key-value store.'),
+    variablesBytesMax: count(MIB, 0, BYTES_MAX, 'WASM: its variables (Extism PDK).'),
+    metricSeriesMax: count(1000, 0, 1_000_000, 'WASM: series that its own metrics may fill.'),
+    signalsMax: count(64, 0, 100_000, 'WASM: signals that one call may send.'),
+  },
+)
   .refine((at) => deadlineFits(at.callDeadline), {
     path: ['callDeadline'],
     error: DEADLINE,

@@ -5,7 +5,11 @@ import type { PluginLimits } from './limits.ts'
 import type { PluginSpec } from './plugin.ts'
 import { runtimeOf } from './registry.ts'
 
-function limitsOf({ limits, timeout }: PluginEntry): PluginLimits {
+/** The limits as an entry gives them; no call may take longer than `timeout`. */
+export function limitsOf({
+  limits,
+  timeout,
+}: Pick<PluginEntry, 'limits' | 'timeout'>): PluginLimits {
   const { callDeadline, startDeadline, ...others } = limits
   return {
     ...others,

@@ -51,6 +51,8 @@ const COMMANDS = [
   ['plugin'],
   ['plugin', 'list'],
   ['plugin', 'checksum'],
+  ['plugin', 'test'],
+  ['plugin', 'bench'],
   ['reload'],
   ['status'],
   ['version'],

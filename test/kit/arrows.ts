@@ -18,7 +18,9 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   generations: ['base', ...LEAVES, ...TRUNKS, 'lasting', 'generation'],
   readings: ['base', ...LEAVES, ...TRUNKS, 'lasting', 'generations'],
   gateway: ['base', ...LEAVES, ...TRUNKS, 'lasting', 'generation', 'generations', 'readings'],
-  cli: ['base', ...LEAVES, ...TRUNKS, 'catalog', 'generation', 'gateway'],
+  // Plugins tried alone, through the same chains and flows, without a gateway.
+  trial: ['base', ...LEAVES, ...TRUNKS, 'chains'],
+  cli: ['base', ...LEAVES, ...TRUNKS, 'catalog', 'generation', 'gateway', 'trial'],
   main: ['base', 'cli'],
 }
 

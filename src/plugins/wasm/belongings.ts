@@ -1,6 +1,7 @@
 /** What stays of a WASM plugin while its instances come and go. */
 import type { Logger } from 'pino'
 import type { PluginMetrics } from '../../metrics/meter.ts'
+import { type Clock, SYSTEM_CLOCK } from '../clock.ts'
 import { type LimitHits, noLimitHits, type PluginLimits } from '../limits.ts'
 import { type Consumption, noConsumption } from './deadline.ts'
 import { Journal } from './journal.ts'
@@ -18,6 +19,8 @@ export interface Belongings {
   readonly traps: TrapCounts
   readonly consumption: Consumption
   readonly journal: Journal
+  /** What the guest is told of the time. */
+  readonly clock: Pick<Clock, 'now' | 'wall'>
   /** Null until the plugin's name is known. */
   store: PluginStore | null
   /** The variables of an Extism PDK. */
@@ -31,7 +34,12 @@ export interface Belongings {
 }
 
 /** Those of a plugin that has not started; `name` is "" where the manifest is to give it. */
-export function makeBelongings(name: string, log: Logger, limits: PluginLimits): Belongings {
+export function makeBelongings(
+  name: string,
+  log: Logger,
+  limits: PluginLimits,
+  clock: Belongings['clock'] = SYSTEM_CLOCK,
+): Belongings {
   const hits = noLimitHits()
   return {
     name,
@@ -40,6 +48,7 @@ export function makeBelongings(name: string, log: Logger, limits: PluginLimits):
     traps: noTraps(),
     consumption: noConsumption(),
     journal: new Journal(log, { limits, hits }),
+    clock,
     store: null,
     variables: new PluginStore({ bytesMax: limits.variablesBytesMax, keysMax: VARIABLES_MAX }),
     metrics: null,

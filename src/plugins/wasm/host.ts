@@ -234,6 +234,7 @@ function sessionImports(host: Host): HostFunctions {
 
 /** Everything the module `postern` exports to the guest of `host`. */
 export function posternImports(host: Host): HostFunctions {
+  const { belongings } = host
   return {
     ...storeImports(host),
     ...sessionImports(host),
@@ -258,7 +259,7 @@ export function posternImports(host: Host): HostFunctions {
       host.metric(id!, value!, pointer!, length!)
       return undefined
     },
-    now_ms: () => Date.now(),
+    now_ms: () => belongings.clock.wall(),
     random: (_context, pointer, length) => {
       crypto.getRandomValues(host.memory.at(pointer!, length!, 'random'))
       return undefined

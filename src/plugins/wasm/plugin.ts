@@ -72,7 +72,7 @@ class WasmPlugin implements Plugin {
     this.#surroundings = surroundings
     this.#stores = stores
     const log = surroundings.log.child({ plugin: spec.name ?? spec.localPath })
-    this.#belongings = makeBelongings(spec.name ?? '', log, spec.limits)
+    this.#belongings = makeBelongings(spec.name ?? '', log, spec.limits, surroundings.clock)
     this.#life = new PluginLife({
       body: {
         open: () => this.#open(),

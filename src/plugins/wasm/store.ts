@@ -72,6 +72,14 @@ export class PluginStore {
     return entry.expiresAt > this.#now()
   }
 
+  /** What is kept now. */
+  *entries(): Generator<readonly [string, Uint8Array]> {
+    const now = this.#now()
+    for (const [key, { value, expiresAt }] of this.#entries) {
+      if (expiresAt > now) yield [key, value]
+    }
+  }
+
   /** True where the sum that the budget is held against is that of what is kept. */
   isConsistent(): boolean {
     let bytes = 0
@@ -97,6 +105,12 @@ export class PluginStore {
 /** The stores of all plugins, by name. The gateway keeps it over reloads. */
 export class PluginStores {
   readonly #stores = new Map<string, PluginStore>()
+  readonly #now: (() => number) | undefined
+
+  /** `now`: milliseconds on a scale that never jumps; the machine's own where it is left out. */
+  constructor(now?: () => number) {
+    this.#now = now
+  }
 
   /** The store of a plugin, which may hold `bytesMax` from now on. */
   of(plugin: string, bytesMax: number): PluginStore {
@@ -104,7 +118,7 @@ export class PluginStores {
     const known = this.#stores.get(plugin)
     known?.limit(budget)
     if (known !== undefined) return known
-    const made = new PluginStore(budget)
+    const made = new PluginStore(budget, this.#now)
     this.#stores.set(plugin, made)
     return made
   }

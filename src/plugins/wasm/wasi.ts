@@ -2,6 +2,7 @@
  * A WASI that denies everything but what a language's runtime cannot start without: time, random
  * bytes and empty arguments. Output becomes log lines at debug. No file, network or environment.
  */
+import type { Belongings } from './belongings.ts'
 import type { Host, HostFunction } from './host.ts'
 import { CALL_BYTES_MAX, IOVECS_MAX } from './limits.ts'
 import { encodeText } from './memory.ts'
@@ -126,9 +127,9 @@ function writeLines(host: Host, pointer: number, count: number, written: number)
   return SUCCESS
 }
 
-function timeNs(clock: number): bigint {
-  if (clock === CLOCK_REALTIME) return BigInt(Date.now()) * BigInt(NS_PER_MS)
-  return BigInt(Math.round(performance.now() * NS_PER_MS))
+function timeNs(clock: number, { wall, now }: Belongings['clock']): bigint {
+  if (clock === CLOCK_REALTIME) return BigInt(Math.trunc(wall())) * BigInt(NS_PER_MS)
+  return BigInt(Math.round(now() * NS_PER_MS))
 }
 
 /** The module `wasi_snapshot_preview1` for one instance. */
@@ -148,7 +149,11 @@ export function wasiImports(host: Host): Readonly<Record<string, HostFunction>> 
       return SUCCESS
     },
     clock_time_get: (_context, clock, _precision, pointer) => {
-      numbers(host, pointer!, 8, 'clock_time_get').setBigUint64(0, timeNs(clock!), true)
+      numbers(host, pointer!, 8, 'clock_time_get').setBigUint64(
+        0,
+        timeNs(clock!, host.belongings.clock),
+        true,
+      )
       return SUCCESS
     },
     fd_fdstat_get: (_context, descriptor, pointer) => {
