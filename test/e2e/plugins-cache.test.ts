@@ -9,11 +9,12 @@ import { join } from 'node:path'
 import { Client } from 'pg'
 import postgres from 'postgres'
 import { buildWasmPlugins } from '../../scripts/wasm.ts'
-import { findProgram, mustRun } from '../kit/command.ts'
+import { findProgram } from '../bench/programs.ts'
+import { mustRun } from '../kit/command.ts'
 import type { RunningGateway } from '../kit/gateway.ts'
 import { type Random, seeded } from '../kit/pipelines.ts'
 import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
-import { samples, startWith } from './plugins-scene.ts'
+import { samples, sha256, startWith } from './plugins-scene.ts'
 
 const LONG = process.env['POSTERN_LONG'] === '1'
 const STEPS = LONG ? 5000 : 250
@@ -24,9 +25,10 @@ let server: PostgresServer
 let gateway: RunningGateway
 beforeAll(async () => {
   server = await startPostgres()
-  const [path] = (await buildWasmPlugins()).filter((each) => each.endsWith('/cache.wasm'))
-  const entry = { name: 'cache', localPath: path, config: { ttlMs: 60_000 } }
-  gateway = await startWith(server, { plugins: [entry], args: ['--dev'] })
+  const path = (await buildWasmPlugins()).find((each) => each.endsWith('/cache.wasm')) ?? ''
+  const config = { ttlMs: 60_000 }
+  const entry = { name: 'cache', localPath: path, checksum: sha256(path), config }
+  gateway = await startWith(server, { plugins: [entry] })
 })
 afterAll(async () => {
   await gateway.stop()
@@ -165,7 +167,7 @@ async function directly() {
 }
 
 describe('from memory', () => {
-  test('come results that the server would not give any more, until something is written', async () => {
+  test('come results that the server would not give again, until a write', async () => {
     const client = await connected()
     using beside = await directly()
     await client.query('create table beside (a int)')

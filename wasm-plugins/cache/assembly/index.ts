@@ -19,7 +19,7 @@ import { beginChain, chain, drawSecret, high, instance, low } from './hash'
 import { judgeByTable, KEEPS } from './judge'
 import { Prepared } from './prepared'
 import { keepFor, received } from './received'
-import { hashUnit, sent } from './sent'
+import { hashUnit, sent, UNIT_BYTES_MAX } from './sent'
 
 const FROM_CLIENT =
   'StartupMessage,Query,Parse,Bind,Describe,Execute,Close,Sync,Flush,FunctionCall'
@@ -97,7 +97,7 @@ export function on_traffic_from_client(ptr: usize, length: i32): i32 {
   const type = load<u8>(ptr)
   if (type == 0) return greet(connection, ptr, length)
   if (connection == null) return CONTINUE
-  if (connection.isQuiet && connection.isPlain) {
+  if (connection.isQuiet && connection.isPlain && length <= UNIT_BYTES_MAX) {
     if (!connection.isPlaced) connection.place()
     if (isKnown(connection, type, ptr, length)) {
       if (answer(connection.database, low, high)) {

@@ -1,16 +1,14 @@
 /**
- * What a text of SQL means for what is in memory: whether its result may be kept, whether it writes,
- * and whether it changes the session. Where the text leaves a doubt, it writes and is not kept.
+ * What a text of SQL means for what is in memory: whether its result may be kept, whether it
+ * writes, and whether it changes the session. Where it leaves a doubt, it writes and is not kept.
  */
-import { beginsWith, lengthOf, lower, part, ptrOf, Slice, slice } from '../../sdk/assembly/slice'
+import { beginsWith, lengthOf, part, ptrOf, Slice, slice } from '../../sdk/assembly/slice'
 import { Statements } from '../../sdk/assembly/sql/statements'
-import {
-  from, hasOpenQuote, inside, isAmbiguous, isCut, next, open, to, token, Token, word,
-} from '../../sdk/assembly/sql/tokens'
+import { hasOpenQuote, isCut, next, open, word } from '../../sdk/assembly/sql/tokens'
 import { Word } from '../../sdk/assembly/sql/words'
 import { Reason } from './counts'
 import { ALL } from './databases'
-import { Call, callOf } from './functions'
+import { readTokens, Seen, spells } from './seen'
 
 /** Its result may be kept and told to others. */
 export const KEEPS: i32 = 1
@@ -29,6 +27,11 @@ export const RENEWS: i32 = 64
 /** What it changes goes beyond its database: roles and settings of sessions to come. */
 export const REACHES: i32 = 128
 
+/** Longer texts are not read word by word, which must not take too long. */
+const TEXT_BYTES_MAX: i32 = 1_048_576
+/** Statements of one text; what has more is not looked at. */
+const STATEMENTS_MAX: i32 = 1000
+
 /** What is said of the text judged last. */
 export class Judged {
   static flags: i32 = 0
@@ -36,15 +39,6 @@ export class Judged {
   static reason: Reason = Reason.Form
   /** Of a result that is kept: the tables it was read from. Of a write: those it wrote. */
   static tables: u64 = 0
-}
-
-/** What the tokens of the whole text say. */
-class Seen {
-  static unknown: bool = false
-  static volatile: bool = false
-  static sets: bool = false
-  static locks: bool = false
-  static temporary: bool = false
 }
 
 const statements = new Statements()
@@ -60,8 +54,11 @@ export function judge(sql: Slice): void {
   Judged.flags = 0
   Judged.reason = Reason.Form
   Judged.tables = 0
+  if (lengthOf(sql) > TEXT_BYTES_MAX) return judgeLarge(sql)
   readTokens(sql)
-  const isDoubtful = isAmbiguous || isCut || hasOpenQuote
+  if (isCut) return doubt()
+  // The server refuses what has no end; where a quote ends depends on a setting.
+  const isOdd = hasOpenQuote || Seen.ambiguous
   const end = ptrOf(sql) + lengthOf(sql)
   let count = 0
   let at = ptrOf(sql)
@@ -69,21 +66,38 @@ export function judge(sql: Slice): void {
     // One at a time, for judging it may read its tokens again.
     statements.open(slice(at, <i32>(end - at)))
     if (!statements.next()) break
+    if (++count > STATEMENTS_MAX) return doubt()
     at = ptrOf(statements.sql) + lengthOf(statements.sql)
-    count++
-    if (!statements.isWhole) doubt()
     judgeOne()
   }
-  if (isDoubtful) doubt()
+  if (isOdd) writes()
   if (count != 1) Judged.flags &= ~KEEPS
   // In a transaction of its own a SET may be undone.
   if ((Judged.flags & SETS) != 0 && (Judged.flags & ENDS) != 0) Judged.flags |= TAINTS
   if ((Judged.flags & WRITES) != 0) Judged.flags &= ~KEEPS
 }
 
-/** Nothing is certain: it may write anything, and set anything. */
+/** What is so large is one write of many rows, or it is not looked at. */
+function judgeLarge(sql: Slice): void {
+  statements.open(sql)
+  if (!statements.next() || isCut) return doubt()
+  switch (statements.kind) {
+    case Word.Insert:
+    case Word.Update:
+    case Word.Delete:
+    case Word.Merge: {
+      const rest = ptrOf(statements.sql) + lengthOf(statements.sql)
+      statements.open(slice(rest, <i32>(ptrOf(sql) + lengthOf(sql) - rest)))
+      return statements.next() ? doubt() : writes()
+    }
+    default:
+      doubt()
+  }
+}
+
+/** Nothing is certain: it may do anything. */
 function doubt(): void {
-  Judged.flags = (Judged.flags & ~KEEPS) | WRITES | TAINTS
+  Judged.flags = WRITES | TAINTS | ENDS | FORGETS | REACHES
   Judged.tables = ALL
   Judged.reason = Reason.Form
 }
@@ -218,14 +232,6 @@ function isHarmless(): bool {
     || spells('idle_in_transaction_session_timeout') || spells('client_min_messages')
 }
 
-function spells(name: string): bool {
-  if (token != Token.Word || <i32>(to - from) != name.length) return false
-  for (let at = 0; at < name.length; at++) {
-    if (<i32>lower(load<u8>(from + at)) != name.charCodeAt(at)) return false
-  }
-  return true
-}
-
 /** Begins with the present statement's own tokens again. */
 function openPresent(): void {
   open(ptrOf(statements.sql), lengthOf(statements.sql))
@@ -244,7 +250,8 @@ function readsCatalog(): bool {
     const name = statements.table(at)
     if (beginsWith(name, 'pg_') || beginsWith(name, 'information_schema.')) return true
     // With the database before it.
-    if (indexOfText(name, '.pg_') >= 0 || indexOfText(name, '.information_schema.') >= 0) return true
+    if (indexOfText(name, '.pg_') >= 0) return true
+    if (indexOfText(name, '.information_schema.') >= 0) return true
   }
   return false
 }
@@ -279,154 +286,4 @@ function written(): u64 {
     if (statements.isWritten(at)) bits |= bitOf(statements.table(at))
   }
   return bits == 0 ? ALL : bits
-}
-
-/** What the tokens before the present one were, as far as a call is told by it. */
-const enum Before {
-  Other,
-  Name,
-  Dot,
-}
-
-function readTokens(sql: Slice): void {
-  Seen.unknown = false
-  Seen.volatile = false
-  Seen.sets = false
-  Seen.locks = false
-  Seen.temporary = false
-  open(ptrOf(sql), lengthOf(sql))
-  let before = Before.Other
-  let namePtr: usize = 0
-  let nameLength = 0
-  let isForeign = false
-  let isNaming = false
-  let previous = Word.None
-  while (next() != Token.End) {
-    switch (token) {
-      case Token.Word:
-        isForeign = before == Before.Dot && !isText(namePtr, nameLength, 'pg_catalog')
-        isNaming = before == Before.Other && names(previous)
-        if (before != Before.Dot) readWord(previous)
-        namePtr = from
-        nameLength = <i32>(to - from)
-        before = Before.Name
-        break
-      case Token.Quoted:
-      case Token.UnicodeQuoted:
-        isForeign = true
-        isNaming = before == Before.Other && names(previous)
-        namePtr = inside
-        nameLength = <i32>(to - inside) - 1
-        before = Before.Name
-        if (hasText(namePtr, nameLength, 'pg_temp')) Seen.temporary = true
-        break
-      case Token.Dot:
-        before = before == Before.Name ? Before.Dot : Before.Other
-        break
-      case Token.Open:
-        if (before == Before.Name && !isNaming) note(callOf(namePtr, nameLength, isForeign))
-        before = Before.Other
-        break
-      default:
-        if (token >= Token.String && token <= Token.Dollar) readLiteral()
-        before = Before.Other
-    }
-    previous = word
-  }
-}
-
-/** Behind these a name with parentheses gives names to columns, and is no call. */
-function names(previous: Word): bool {
-  return previous == Word.With || previous == Word.Recursive || previous == Word.As
-}
-
-function note(call: Call): void {
-  switch (call) {
-    case Call.Unknown:
-      Seen.unknown = true
-      break
-    case Call.Volatile:
-      Seen.volatile = true
-      break
-    case Call.Setting:
-      Seen.sets = true
-      break
-    default:
-  }
-}
-
-/** Words that are functions without parentheses, and some that say more than their place. */
-function readWord(previous: Word): void {
-  if (previous == Word.For) {
-    if (word == Word.Update || word == Word.Key || spells('share') || spells('no')) {
-      Seen.locks = true
-    }
-    return
-  }
-  if (word == Word.Temp || word == Word.Temporary) Seen.temporary = true
-  const first = lower(load<u8>(from))
-  if (first == 0x63 && to - from > 11) {
-    if (hasText(from, 8, 'current_')) Seen.volatile = true
-  } else if (first == 0x6c) {
-    if (spells('localtime') || spells('localtimestamp')) Seen.volatile = true
-  } else if (first == 0x73) {
-    if (spells('session_user') || spells('system_user')) Seen.volatile = true
-  } else if (first == 0x75) {
-    if (spells('user')) Seen.volatile = true
-  } else if (first == 0x74) {
-    if (spells('tablesample')) Seen.volatile = true
-  } else if (first == 0x70) {
-    if (hasText(from, <i32>(to - from), 'pg_temp')) Seen.temporary = true
-  }
-}
-
-/** 'now', 'today' and such are times of their own, whatever type the literal becomes. */
-function readLiteral(): void {
-  const ptr = inside
-  const length = <i32>(to - inside)
-  const isPlain = token == Token.String || token == Token.Dollar
-  if (!isPlain && length > 0 && hasByte(ptr, length, 0x5c)) Seen.volatile = true
-  if (tellsTime(ptr, length)) Seen.volatile = true
-}
-
-function hasByte(ptr: usize, length: i32, byte: u8): bool {
-  for (let at = 0; at < length; at++) if (load<u8>(ptr + at) == byte) return true
-  return false
-}
-
-/** True for bytes with one of the words by which PostgreSQL means the present. */
-export function tellsTime(ptr: usize, length: i32): bool {
-  for (let at = 0; at + 3 <= length; at++) {
-    const byte = lower(load<u8>(ptr + at))
-    if (byte != 0x6e && byte != 0x74 && byte != 0x79) continue
-    if (at > 0 && isLetter(load<u8>(ptr + at - 1))) continue
-    if (isWordAt(ptr + at, length - at, 'now')) return true
-    if (isWordAt(ptr + at, length - at, 'today')) return true
-    if (isWordAt(ptr + at, length - at, 'tomorrow')) return true
-    if (isWordAt(ptr + at, length - at, 'yesterday')) return true
-  }
-  return false
-}
-
-function isWordAt(ptr: usize, left: i32, text: string): bool {
-  if (!hasText(ptr, left, text)) return false
-  return left == text.length || !isLetter(load<u8>(ptr + text.length))
-}
-
-function isLetter(byte: u8): bool {
-  const letter = lower(byte)
-  return (letter >= 0x61 && letter <= 0x7a) || letter >= 0x80
-}
-
-/** True where the bytes begin with a text in any case. */
-function hasText(ptr: usize, length: i32, text: string): bool {
-  if (length < text.length) return false
-  for (let at = 0; at < text.length; at++) {
-    if (<i32>lower(load<u8>(ptr + at)) != text.charCodeAt(at)) return false
-  }
-  return true
-}
-
-function isText(ptr: usize, length: i32, text: string): bool {
-  return length == text.length && hasText(ptr, length, text)
 }

@@ -11,10 +11,11 @@ import { counts, Reason } from './counts'
 import { ALL, emptyAll, moment } from './databases'
 import { hash, high, low, secretHigh, secretLow } from './hash'
 import {
-  ENDS, FORGETS, judge, Judged, KEEPS, REACHES, RENEWS, SETS, TAINTS, tellsTime, WRITES,
+  ENDS, FORGETS, judge, Judged, KEEPS, REACHES, RENEWS, SETS, TAINTS, WRITES,
 } from './judge'
 import { Prepared } from './prepared'
 import { takeRecording } from './recordings'
+import { tellsTime } from './seen'
 
 const messages = new Messages()
 const query = new Query()
@@ -36,6 +37,12 @@ const PARSED: i32 = 0o1245
 const PARSED_DESCRIBED: i32 = 0o12345
 const BOUND: i32 = 0o245
 const BOUND_DESCRIBED: i32 = 0o2345
+
+/** Larger ones are not looked up: they come once. */
+export const UNIT_BYTES_MAX: i32 = 65_536
+
+/** Where a Bind of the portal without a name tells its statement. */
+const BIND_NAME: usize = 6
 
 /** What the present unit is made of. */
 class Unit {
@@ -172,7 +179,7 @@ function readBind(connection: Connection, ptr: usize, length: i32): void {
   if (!isUnnamed) Unit.statement = statement
   let flags = statement.flags
   let reason = statement.reason
-  if ((flags & KEEPS) != 0 && tellsTimeOf(bind.encodedValues)) {
+  if ((flags & KEEPS) != 0 && length <= UNIT_BYTES_MAX && tellsTimeOf(bind.encodedValues)) {
     flags &= ~KEEPS
     reason = Reason.Volatile
   }
@@ -197,7 +204,10 @@ function isWhole(): bool {
   }
 }
 
-/** The key of a unit: of the session, of its statement where that is not in it, and of its bytes. */
+/**
+ * The key of a unit: of the session, of its statement where that is not in it, and of its bytes.
+ * What stands before the statement's name, and the name, say nothing more.
+ */
 export function hashUnit(
   connection: Connection,
   statement: Prepared | null,
@@ -206,7 +216,10 @@ export function hashUnit(
 ): void {
   if (statement == null) return hash(connection.domainLow, connection.domainHigh, ptr, length)
   const keyLow = connection.domainLow ^ statement.low
-  hash(keyLow, connection.domainHigh ^ statement.high, ptr, length)
+  const end = ptr + length
+  let from = ptr + BIND_NAME
+  while (from < end && load<u8>(from) != 0) from++
+  hash(keyLow, connection.domainHigh ^ statement.high, from, <i32>(end - from))
 }
 
 function conclude(
@@ -227,7 +240,7 @@ function conclude(
   if ((flags & ENDS) != 0) connection.commits()
   if ((flags & (SETS | RENEWS)) != 0) return changeSettings(connection, ptr, length, wasQuiet)
   if ((flags & KEEPS) == 0 || (flags & (WRITES | ENDS)) != 0) return counts.bypass(Unit.reason)
-  if (!isWhole()) return counts.bypass(Reason.Form)
+  if (!isWhole() || length > UNIT_BYTES_MAX) return counts.bypass(Reason.Form)
   if (connection.isTainted || connection.isAlien) return counts.bypass(Reason.Session)
   if (connection.status != IDLE) return counts.bypass(Reason.Transaction)
   if (!wasQuiet) return counts.bypass(Reason.Pipeline)
