@@ -99,8 +99,7 @@ class Known {
   }
 }
 
-const number = (row: Record<string, unknown> | undefined, key: string): number =>
-  Number(row?.[key])
+const number = (row: Record<string, unknown> | undefined, key: string): number => Number(row?.[key])
 
 /** One step of a session at random. */
 async function step(asker: Asker, known: Known, random: Random): Promise<void> {

@@ -1,7 +1,36 @@
 /** The cache plugin: which sessions share results, and what prepared statements stand for. */
 import { beforeAll, describe, expect, test } from 'bun:test'
-import { bound, type CacheScene, Client, complete, described, done, error, freshSelect, fullResult, parsed, ready, replyOf, result, row, startCache, survives } from '../../fixtures/wasm/cache-scene.ts'
-import { bind, close, concat, describe as describes, execute, extendedQuery, flush, message, parse, query, sync } from '../../kit/frontend.ts'
+import {
+  bound,
+  type CacheScene,
+  Client,
+  complete,
+  described,
+  done,
+  error,
+  freshSelect,
+  fullResult,
+  parsed,
+  ready,
+  replyOf,
+  result,
+  row,
+  startCache,
+  survives,
+} from '../../fixtures/wasm/cache-scene.ts'
+import {
+  bind,
+  close,
+  concat,
+  describe as describes,
+  execute,
+  extendedQuery,
+  flush,
+  message,
+  parse,
+  query,
+  sync,
+} from '../../kit/frontend.ts'
 
 let scene: CacheScene
 beforeAll(async () => {
@@ -181,4 +210,3 @@ describe('a prepared statement', () => {
     expect([client.ask(one, replyOf()), client.ask(one, replyOf())]).toEqual([false, true])
   })
 })
-

@@ -1,6 +1,15 @@
 /** The cache plugin: what makes results stale, and when. */
 import { beforeAll, describe, expect, test } from 'bun:test'
-import { type CacheScene, done, freshSelect, ready, replyOf, result, startCache, survives } from '../../fixtures/wasm/cache-scene.ts'
+import {
+  type CacheScene,
+  done,
+  freshSelect,
+  ready,
+  replyOf,
+  result,
+  startCache,
+  survives,
+} from '../../fixtures/wasm/cache-scene.ts'
 import { bind, concat, execute, extendedQuery, message, query, sync } from '../../kit/frontend.ts'
 
 let scene: CacheScene
@@ -154,4 +163,3 @@ describe('a write', () => {
     }
   })
 })
-

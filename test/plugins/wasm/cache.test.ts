@@ -1,7 +1,33 @@
 /** The cache plugin: what it answers from memory, and what it never keeps. */
 import { beforeAll, describe, expect, test } from 'bun:test'
-import { bound, type CacheScene, complete, described, done, error, freshSelect, fullResult, isKept, parsed, ready, replyOf, result, row, startCache } from '../../fixtures/wasm/cache-scene.ts'
-import { bind, concat, describe as describes, execute, extendedQuery, message, parse, query, sync } from '../../kit/frontend.ts'
+import {
+  bound,
+  type CacheScene,
+  complete,
+  described,
+  done,
+  error,
+  freshSelect,
+  fullResult,
+  isKept,
+  parsed,
+  ready,
+  replyOf,
+  result,
+  row,
+  startCache,
+} from '../../fixtures/wasm/cache-scene.ts'
+import {
+  bind,
+  concat,
+  describe as describes,
+  execute,
+  extendedQuery,
+  message,
+  parse,
+  query,
+  sync,
+} from '../../kit/frontend.ts'
 
 let scene: CacheScene
 beforeAll(async () => {
@@ -89,7 +115,8 @@ describe('a reading statement', () => {
     'select "user" from t;',
     "select a from t where a ~ '\\d+\\\\' and b like 'x'",
   ]
-  for (const sql of kept) test(`is kept: ${sql}`, () => expect(isKept(scene.client(), sql)).toBe(true))
+  for (const sql of kept)
+    test(`is kept: ${sql}`, () => expect(isKept(scene.client(), sql)).toBe(true))
 
   const unkept = [
     'select now()',
@@ -132,7 +159,8 @@ describe('a reading statement', () => {
     "select 'a\\' from t",
     '',
   ]
-  for (const sql of unkept) test(`is not kept: ${sql}`, () => expect(isKept(scene.client(), sql)).toBe(false))
+  for (const sql of unkept)
+    test(`is not kept: ${sql}`, () => expect(isKept(scene.client(), sql)).toBe(false))
 
   test('is not kept where a value means the present', () => {
     const client = scene.client()
