@@ -73,6 +73,17 @@ function tooLarge(plugin: string): Refusal {
   }
 }
 
+/** How a stream is cut into units: how wide, and which messages they are made of; null: none. */
+export interface WantedUnits {
+  readonly cut: Unit
+  readonly tags: Uint8Array | null
+}
+
+/** True where a step with `own` tags wants every message that has one of `tags`. */
+function covers(own: Uint8Array | null, tags: Uint8Array | null): boolean {
+  return own === null || (tags?.every((wanted, tag) => wanted === 0 || own[tag] === 1) ?? false)
+}
+
 /** One direction of one session: its steps, its cutter and its sink. */
 export class Chain {
   readonly #steps: readonly ChainStep[]
@@ -81,18 +92,20 @@ export class Chain {
   readonly #sink: Sink
   /** True where every step gets one message at a time: the common case, without a generator. */
   readonly #simple: boolean
+  /** Steps, from the first on, that want units as the stream is cut: they need no parts. */
+  readonly #whole: number
   /** One direction decides about one unit at a time, so that one object serves them all. */
   readonly #carried: Carried = { fields: null, about: null }
   /** Large replies are reported once, not once a part. */
   #overTold = false
 
-  /** `cut`: the widest unit that a step or an observer asks for, by which the stream is cut. */
+  /** `wanted`: the widest of what the steps and observers ask for, by which the stream is cut. */
   constructor(
     steps: readonly ChainStep[],
     session: SessionFacts,
     cutter: Cutter,
     sink: Sink,
-    cut: Unit,
+    { cut, tags }: WantedUnits,
   ) {
     this.#steps = steps
     this.#session = session
@@ -100,6 +113,8 @@ export class Chain {
     this.#sink = sink
     // An observer may ask for more at once: then the steps' messages must be cut out of it.
     this.#simple = steps.length === 0 || cut === 'message'
+    const other = steps.findIndex((step) => step.unit !== cut || !covers(step.tags, tags))
+    this.#whole = this.#simple || other < 0 ? steps.length : other
   }
 
   /** Decides about a unit; a promise only where a step returned one. `over`: part of a unit. */
@@ -108,17 +123,28 @@ export class Chain {
     const carried = this.#carried
     carried.fields = null
     carried.about = null
-    if (!this.#simple) return drive(this.#walk([item(unit)], 0, null, carried, over))
     const steps = this.#steps
-    for (let index = 0; index < steps.length; index++) {
+    const whole = over && !this.#simple ? 0 : this.#whole
+    for (let index = 0; index < whole; index++) {
       const step = steps[index]!
       if (step.tags !== null && step.tags[tag] !== 1) continue
       const verdict = step.step.decide(this.#session, unit, carried)
       if (verdict === CONTINUE) continue
-      if (!(verdict instanceof Promise) && verdict.kind === 'continue') continue
+      if (!(verdict instanceof Promise)) {
+        if (verdict.kind === 'continue') continue
+        // No later step is asked about what is answered.
+        if (verdict.kind === 'respond' && this.#isSound(verdict.bytes)) {
+          return this.#sink.respond(unit, verdict.bytes)
+        }
+      }
       return drive(this.#walk([item(unit)], index, verdict, carried, over))
     }
-    this.#sink.forward(unit)
+    if (whole === steps.length) this.#sink.forward(unit)
+    else return drive(this.#walk([item(unit)], whole, null, carried, over))
+  }
+
+  #isSound(answer: Uint8Array): boolean {
+    return (this.#cutter.answerFlaw?.(answer) ?? null) === null
   }
 
   /** A message with this tag is too large to be held. True: it streams past; false: refused. */

@@ -199,7 +199,7 @@ export class Pump implements Sink {
   get #madeChain(): Chain {
     const { steps, wanted } = this.#hooks
     const judge = this.#answer ?? this.#flow
-    this.#chain ??= new Chain(steps, this.#owner.facts, judge, this, wanted.cut)
+    this.#chain ??= new Chain(steps, this.#owner.facts, judge, this, wanted)
     return this.#chain
   }
 

@@ -258,6 +258,42 @@ describe('units', () => {
   })
 })
 
+describe('steps that take units as the stream is cut', () => {
+  const cut = { made: 'abc' }
+
+  test('get them without a look at their parts, up to the first that wants others', () => {
+    const seen: string[] = []
+    const fakes: readonly Fake[] = [
+      { ...noting(seen, { unit: 'batch' }), tags: 'abcd' },
+      { ...noting(seen, { unit: 'batch' }), tags: 'ab' },
+      noting(seen),
+    ]
+    const { out, now } = rig(fakes, cut)
+    now('abc')
+    expect(seen).toEqual(['abc', 'ab', 'a', 'b', 'c'])
+    expect(out).toEqual(['forward abc'])
+  })
+
+  test('answer at once; an answer that cannot be used fails the step', () => {
+    for (const [bytes, expected] of [
+      ['r', ['respond ab r']],
+      ['!', ['failed step0: unusable answer: it has a "!"', 'forward ab']],
+    ] as const) {
+      const decide = (): TrafficVerdict => ({ kind: 'respond', bytes: bytesOf(bytes) })
+      const { out, now } = rig([{ unit: 'batch', decide }], cut)
+      now('ab')
+      expect(out).toEqual([...expected])
+    }
+  })
+
+  test('are not shown what they did not ask for', () => {
+    const seen: string[] = []
+    const { out, now } = rig([{ ...noting(seen, { unit: 'batch' }), tags: 'abc' }], cut)
+    now('x')
+    expect([seen, out]).toEqual([[], ['forward x']])
+  })
+})
+
 describe('too large', () => {
   test('a message fails every step that wants it, and streams past where all are open', () => {
     const { chain, out } = rig([

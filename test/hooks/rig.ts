@@ -66,6 +66,8 @@ export interface RigOptions {
   /** Blocks that a session can be routed to. */
   readonly blocks?: readonly string[]
   readonly cut?: Unit
+  /** The messages that units are made of; left out: all. */
+  readonly made?: string
 }
 
 const UNITS: readonly Unit[] = ['message', 'batch', 'reply']
@@ -97,7 +99,9 @@ export function rig(fakes: readonly Fake[], options: RigOptions = {}): Rig {
       step: { decide: (_session, bytes, carried) => fake.decide(textOf(bytes), carried) },
     }),
   )
-  const chain = new Chain(steps, SESSION, CUTTER, sink, options.cut ?? UNITS[widest]!)
+  const tags = options.made === undefined ? null : tagsOf(options.made)
+  const wanted = { cut: options.cut ?? UNITS[widest]!, tags }
+  const chain = new Chain(steps, SESSION, CUTTER, sink, wanted)
   const run = (text: string, over = false): void | Promise<void> =>
     chain.run(bytesOf(text), over, text.charCodeAt(0))
   const now = (text: string, over = false): void => {

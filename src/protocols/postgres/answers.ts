@@ -139,5 +139,6 @@ function splitAnswer(bytes: Uint8Array): { body: Uint8Array; failed: boolean; re
     if (tag === BACKEND.ReadyForQuery) end = from
     failed ||= tag === BACKEND.ErrorResponse
   })
-  return { body: bytes.subarray(0, end), failed, ready: end < bytes.length }
+  const ready = end < bytes.length
+  return { body: ready ? bytes.subarray(0, end) : bytes, failed, ready }
 }
