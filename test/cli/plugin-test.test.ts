@@ -13,7 +13,8 @@ const bad = join(folder, 'bad.test.yaml')
 afterAll(() => rmSync(folder, { recursive: true }))
 
 beforeAll(() => {
-  const head = `plugin: ${modulePath('verdicts')}\nlimits: { callDeadline: 10s, startDeadline: 10s }\n`
+  const patient = 'limits: { callDeadline: 10s, startDeadline: 10s }'
+  const head = `plugin: ${modulePath('verdicts')}\n${patient}\n`
   const passes = `  - name: passes
     steps:
       - client: { Query: select 1 }
