@@ -115,3 +115,13 @@ describe('the memory of a session', () => {
     expect(sessionSet(memory, 'two', 'k', bytes(1), SESSION_BYTES_MAX)).toBe(true)
   })
 })
+
+test('stores of plugins go by the clock that they are given, and list what is kept now', () => {
+  let now = 0
+  const store = new PluginStores(() => now).of('sample', 1000)
+  store.set('short', bytes(1), 10)
+  store.set('long', bytes(2), 0)
+  expect([...store.entries()].map(([key]) => key)).toEqual(['short', 'long'])
+  now = 10
+  expect([...store.entries()]).toEqual([['long', bytes(2)]])
+})
