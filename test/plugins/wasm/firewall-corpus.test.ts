@@ -70,14 +70,19 @@ describe("PostgreSQL's regression tests", () => {
       if (verdict !== 'pass') refused.push(sql)
     }
     expect(passed).toEqual([])
-    // What it refuses of what only reads: functions that write, and strings that are broken.
-    const truly = refused.filter((sql) => !/\b(lo_|nextval|setval|set_config|_xml|dblink|pg_\w+)/i.test(sql))
+    // What it refuses of what only reads calls functions that write, or run a text.
+    const named =
+      /\b(lo_|lowrite|nextval|setval|set_config|\w+_xml|dblink|pg_|brin_|gin_|ts_rewrite)/i
+    const truly = refused.filter((sql) => !named.test(sql))
     tell(`read-only: refused ${refused.length} of ${reading}`, truly)
-    expect(truly.length / reading).toBeLessThan(0.002)
+    expect(truly).toEqual([])
+    expect(refused.length / reading).toBeLessThan(0.03)
   }, 60_000)
 
   test('every UPDATE and DELETE without WHERE is found, and nearly nothing else', async () => {
-    const firewall = await startFirewall({ checks: { unbounded: 'deny', injection: 'off', serverAccess: 'off', unreadable: 'off' } })
+    const firewall = await startFirewall({
+      checks: { unbounded: 'deny', injection: 'off', serverAccess: 'off', unreadable: 'off' },
+    })
     const missed: string[] = []
     const wrong: string[] = []
     for (const { sql, facts } of statements) {
@@ -87,7 +92,7 @@ describe("PostgreSQL's regression tests", () => {
     }
     tell('unbounded wrong', wrong)
     expect(missed).toEqual([])
-    expect(wrong.length).toBeLessThan(20)
+    expect(wrong).toEqual([])
   }, 60_000)
 
   test('false alarms of the other checks are as the README counts them', async () => {
@@ -100,7 +105,7 @@ describe("PostgreSQL's regression tests", () => {
       if (verdict.endsWith('injection')) alarms.push(sql)
     }
     tell(JSON.stringify(counts), alarms)
-    expect(alarms.length / statements.length).toBeLessThan(0.01)
+    expect(alarms.length).toBeLessThan(10)
   }, 60_000)
 })
 
@@ -112,12 +117,16 @@ describe.skipIf(sqlmap === null)('payloads of sqlmap', () => {
     const found: Record<string, [number, number]> = {}
     const missed: string[] = []
     for (const { group, sql } of injections(sqlmap ?? '')) {
-      const at = (found[group] ??= [0, 0])
+      const at = found[group] ?? [0, 0]
+      found[group] = at
       at[1]++
       if (firewall.query(sql) !== 'pass') at[0]++
       else missed.push(`${group}: ${sql}`)
     }
     tell(JSON.stringify(found), missed)
-    for (const [caught, all] of Object.values(found)) expect(caught / all).toBeGreaterThan(0.8)
+    for (const [group, [caught, all]] of Object.entries(found)) {
+      const least = group.endsWith('PostgreSQL') ? 0.94 : 0.7
+      expect([group, caught / all >= least]).toEqual([group, true])
+    }
   }, 60_000)
 })

@@ -79,7 +79,14 @@ describe('how a session reads texts', () => {
   test('is doubted where a letter may hide a backslash', async () => {
     const firewall = await startFirewall({ readOnly: true })
     const session = makeSession()
-    const text = new Uint8Array([...new TextEncoder().encode("select E'"), 0x95, 0x5c, 0x27, 0x27, 0])
+    const text = new Uint8Array([
+      ...new TextEncoder().encode("select E'"),
+      0x95,
+      0x5c,
+      0x27,
+      0x27,
+      0,
+    ])
     expect(firewall.send(message('Q', text), session)).toBe('pass')
     firewall.status('client_encoding', 'SJIS', session)
     expect(firewall.send(message('Q', text), session)).toBe('42601 unreadable')
@@ -114,8 +121,36 @@ describe('hostile messages', () => {
       seed = (Math.imul(seed, 1103515245) + 12345) >>> 0
       return (seed >>> 8) % below
     }
-    const pieces = ["'", '"', '$$', '$a$', '/*', '*/', '--', '\n', '\\', "E'", "U&'", 'U&"', ';', '(', ')']
-    const words = ['select', 'delete from t', 'or', '1=1', 'union', 'uescape', ',', '.', '@', ' ', 'x']
+    const pieces = [
+      "'",
+      '"',
+      '$$',
+      '$a$',
+      '/*',
+      '*/',
+      '--',
+      '\n',
+      '\\',
+      "E'",
+      "U&'",
+      'U&"',
+      ';',
+      '(',
+      ')',
+    ]
+    const words = [
+      'select',
+      'delete from t',
+      'or',
+      '1=1',
+      'union',
+      'uescape',
+      ',',
+      '.',
+      '@',
+      ' ',
+      'x',
+    ]
     const all = [...pieces, ...words]
     for (let round = 0; round < 3000; round++) {
       let text = ''
@@ -143,13 +178,15 @@ describe('hostile messages', () => {
     expect(wide.query(`select '${'x'.repeat(size)}'`)).toBe('pass')
     expect(wide.query(`select '${'x'.repeat(size)}'; delete from t`)).toBe('25006 read-only')
     expect(wide.query(`${'/*'.repeat(size / 4)}${'*/'.repeat(size / 4)}select 1`)).toBe('pass')
-    expect(wide.query(`select ${'('.repeat(size / 2)}`)).toBe('pass')
+    // A normal form that is too long for patterns is what any of them may mean.
+    expect(wide.query(`select ${'('.repeat(size / 2)}`)).toBe('42501 star')
     // Seconds at the most; in square time it would be hours.
     expect(performance.now() - startedAt).toBeLessThan(30_000)
   }, 60_000)
 
   test('take no more memory however many there are', () => {
-    for (let at = 0; at < 20_000; at++) firewall.query(`select a${at % 100} from t where b = '${at}'`)
+    for (let at = 0; at < 20_000; at++)
+      firewall.query(`select a${at % 100} from t where b = '${at}'`)
     expect(firewall.query('select 1')).toBe('pass')
   })
 })

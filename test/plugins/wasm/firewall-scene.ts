@@ -71,7 +71,9 @@ export async function startFirewall(config: Record<string, unknown> = {}): Promi
     observed: () =>
       scene.recorded.filter(({ id }) => id === OBSERVED).map(({ labels }) => labels[0] ?? ''),
     lines: (text) =>
-      scene.lines.filter(({ msg }) => msg === text).map(({ fields }) => z.record(z.string(), z.unknown()).parse(fields)),
+      scene.lines
+        .filter(({ msg }) => msg === text)
+        .map(({ fields }) => z.record(z.string(), z.unknown()).parse(fields)),
   }
 }
 

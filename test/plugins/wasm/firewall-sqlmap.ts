@@ -64,14 +64,20 @@ function filled(payload: string): string {
 const PLACES: readonly (readonly [string, string, string])[] = [
   ['SELECT name, price FROM products WHERE id = 1', ' ', ' ORDER BY name'],
   ["SELECT name, price FROM products WHERE kind = 'x", "' ", " AND 'wXyZ'='wXyZ' ORDER BY name"],
-  ["SELECT name, price FROM products WHERE (kind = 'x", "') ", " AND ('wXyZ'='wXyZ') ORDER BY name"],
+  [
+    "SELECT name, price FROM products WHERE (kind = 'x",
+    "') ",
+    " AND ('wXyZ'='wXyZ') ORDER BY name",
+  ],
 ]
 
 /** Every payload in every place. */
 export function* injections(folder: string): Generator<Injection> {
   for (const file of FILES) {
     const xml = readFileSync(join(folder, 'payloads', `${file}.xml`), 'utf8')
-    for (const [, body = ''] of xml.replace(/<!--[\s\S]*?-->/g, '').matchAll(/<test>([\s\S]*?)<\/test>/g)) {
+    for (const [, body = ''] of xml
+      .replace(/<!--[\s\S]*?-->/g, '')
+      .matchAll(/<test>([\s\S]*?)<\/test>/g)) {
       const payload = filled(textOf(textOf(body, 'request'), 'payload'))
       const comment = filled(textOf(body, 'comment'))
       const dbms = textOf(body, 'dbms')
@@ -80,7 +86,8 @@ export function* injections(folder: string): Generator<Injection> {
       const group = `${file} ${isOurs ? 'PostgreSQL' : 'other'}`
       const begins = /^(AND|OR|;|UNION|PROCEDURE)/i.test(payload)
       for (const [before, out, behind] of PLACES) {
-        if (begins) yield { group, sql: `${before}${out}${payload}${comment === '' ? behind : comment}` }
+        if (begins)
+          yield { group, sql: `${before}${out}${payload}${comment === '' ? behind : comment}` }
       }
       if (!begins) yield { group, sql: `SELECT name FROM products WHERE id = ${payload}` }
     }
@@ -92,7 +99,10 @@ export function* injections(folder: string): Generator<Injection> {
         const sql = `${before}${out}UNION ${all}SELECT ${nulls}-- wXyZ`
         yield { group: 'union_query PostgreSQL', sql }
         const marked = `CHR(113)||CHR(120)||COALESCE(version()::text,CHR(32))||CHR(113)${',NULL'.repeat(columns - 1)}`
-        yield { group: 'union_query PostgreSQL', sql: `${before}${out}UNION ${all}SELECT ${marked}-- wXyZ` }
+        yield {
+          group: 'union_query PostgreSQL',
+          sql: `${before}${out}UNION ${all}SELECT ${marked}-- wXyZ`,
+        }
       }
     }
   }

@@ -52,7 +52,7 @@ describe('without configuration', () => {
     ["copy t from program 'id'", '42501 server-access'],
     ["copy (select 1) to program 'id'", '42501 server-access'],
     ["select pg_read_file('/etc/passwd')", '42501 server-access'],
-    ["select * from pg_catalog . \"pg_read_file\" ('/etc/passwd')", '42501 server-access'],
+    ['select * from pg_catalog . "pg_read_file" (\'/etc/passwd\')', '42501 server-access'],
     ["select u&\"pg!005fread_file\" uescape '!' ('x')", '42501 server-access'],
     ["select pg_ls_dir/* */('.')", '42501 server-access'],
     ["select lo_import('/etc/passwd')", '42501 server-access'],
@@ -171,7 +171,13 @@ describe('rules', () => {
     expect(firewall.query('select a from audit_log, t')).toBe('42501 no-audit')
     expect(firewall.query('select a from public.audit_log, public.t')).toBe('42501 no-audit')
     // The search path may lead a bare name to the schema of a rule.
-    for (const name of ['secrets', 'shop.secrets', 'db.shop.secrets', '"secrets"', 'SHOP . Secrets']) {
+    for (const name of [
+      'secrets',
+      'shop.secrets',
+      'db.shop.secrets',
+      '"secrets"',
+      'SHOP . Secrets',
+    ]) {
       expect(firewall.query(`select a from ${name}`)).toBe('42501 no-audit')
     }
     expect(firewall.query('select a from other.secrets')).toBe('pass')
@@ -194,7 +200,13 @@ describe('rules', () => {
     const firewall = await startFirewall({
       default: 'deny',
       rules: [
-        { name: 'one', action: 'allow', kinds: ['SELECT'], tables: ['t', 's.u'], functions: ['max'] },
+        {
+          name: 'one',
+          action: 'allow',
+          kinds: ['SELECT'],
+          tables: ['t', 's.u'],
+          functions: ['max'],
+        },
         { name: 'exact', action: 'allow', statement: 'update t set a = ? where b = ?' },
         { name: 'session', action: 'allow', kinds: ['transacting', 'SET'] },
         { name: 'forgeable', action: 'allow', fingerprint: '0000000000000000' },
@@ -218,7 +230,11 @@ describe('rules', () => {
     expect(firewall.query("UPDATE t\n SET a=-5 /* x */ WHERE b = 'y'")).toBe('pass')
     expect(firewall.query('begin; set x = 1; commit')).toBe('pass')
     expect(firewall.send(FUNCTION_CALL(2026))).toBe('42501 default')
-    expect(firewall.lines('a rule is never used: a fingerprint alone allows nothing, name the statement too')).toEqual([{ rule: 'forgeable' }])
+    expect(
+      firewall.lines(
+        'a rule is never used: a fingerprint alone allows nothing, name the statement too',
+      ),
+    ).toEqual([{ rule: 'forgeable' }])
   })
 
   test('by fingerprint refuse the statement that the line about it names', async () => {

@@ -81,6 +81,10 @@ export function readCondition(): Constant {
     return Constant.None
   }
   settle()
+  if (depth > 0 && isInner()) {
+    begin(word)
+    return Constant.None
+  }
   if (token == Token.Word && word == Word.And && isBetween) {
     isBetween = false
     return Constant.None
@@ -108,6 +112,11 @@ function isLead(): bool {
     default:
       return false
   }
+}
+
+/** A condition of its own within the present one: of CASE, or of another query. */
+function isInner(): bool {
+  return token == Token.Word && (word == Word.When || word == Word.Where || word == Word.Having)
 }
 
 function endsCondition(): bool {
@@ -260,12 +269,18 @@ function takeWord(): void {
       operators++
       isPlain = false
       return
-    case Word.None:
-      break
-    default:
+    case Word.Case:
+    case Word.Then:
+    case Word.Else:
+    case Word.End:
+    case Word.As:
+    case Word.From:
+    case Word.Array:
       isPlain = false
       return
+    default:
   }
+  // Other keywords may be names of columns.
   if (isDotted) goOn()
   else takeName()
 }

@@ -54,8 +54,11 @@ export class Found {
   static lastText: Slice = 0
   /** LANGUAGE C, INTERNAL or one that may do anything, as plpython3u. */
   static isNative: bool = false
-  /** The word that the second token is. */
+  /** The words that the second and the third token are. */
   static second: Word = Word.None
+  static third: Word = Word.None
+  /** The second token is ANALYSE, which EXPLAIN takes for ANALYZE. */
+  static isAnalyse: bool = false
   /** The second token is SYSTEM, as in ALTER SYSTEM. */
   static isSystem: bool = false
   /** It may change how texts are read from now on. */
@@ -89,6 +92,8 @@ export function clearFound(): void {
   Found.lastText = 0
   Found.isNative = false
   Found.second = Word.None
+  Found.third = Word.None
+  Found.isAnalyse = false
   Found.isSystem = false
   Found.setsQuoting = false
   Found.endsInLiteral = false

@@ -34,6 +34,9 @@ export function whyWriting(statements: Statements): string | null {
 
 /** ANALYZE is hidden in quotes or written ANALYSE as well: so what is explained must only read. */
 function explainsReading(statements: Statements): bool {
+  const third = Found.third
+  const isQuery = third == Word.Select || third == Word.With || third == Word.Values
+  if (Found.isAnalyse && !isQuery) return false
   return statements.inner != Word.None && purposeOf(statements.inner) == Purpose.Reading
 }
 

@@ -5,7 +5,15 @@
  * makes one by itself.
  */
 import { Bytes } from '../../sdk/assembly/bytes'
-import { isText, isTextIgnoringCase, lengthOf, ptrOf, slice, Slice } from '../../sdk/assembly/slice'
+import {
+  equals,
+  isText,
+  isTextIgnoringCase,
+  lengthOf,
+  ptrOf,
+  slice,
+  Slice,
+} from '../../sdk/assembly/slice'
 import { appendName, appendValue } from '../../sdk/assembly/sql/decode'
 import { Scan } from '../../sdk/assembly/sql/scan'
 import {
@@ -59,6 +67,8 @@ function clear(): void {
   isQualified = false
   isLanguage = false
   isRead = false
+  isCompared = false
+  isSeries = false
   tokens = 0
   unions = 0
   nulls = 0
@@ -82,6 +92,7 @@ export function readShapes(sql: Slice, standardStrings: bool): void {
   while (next() != Token.End) {
     tokens++
     if (tokens == 2) Found.second = word
+    else if (tokens == 3) Found.third = word
     readToken(standardStrings)
     remember()
   }
@@ -129,6 +140,7 @@ function readToken(standardStrings: bool): void {
     default:
       hasName = false
       if (!isLiteral(token)) return
+      if (token == Token.Number) readNumber()
       if (!isClosed) Found.unreadable = true
       Found.last = Word.None
       Found.lastText = slice(from, <i32>(to - from))
@@ -153,6 +165,23 @@ function readLanguage(): void {
 }
 
 const language = new Bytes()
+
+/** The number that was read last, and the token behind it, where they may be half of `58 = 58`. */
+let number: Slice = 0
+let isCompared: bool = false
+
+function readNumber(): void {
+  const length = <i32>(to - from)
+  const present = slice(from, length)
+  // People compare no number of several digits with itself.
+  if (isCompared && length > 1 && equals(number, present)) addPoints(Shape.Tautology, 3)
+  if (length > 6 && isSeries) addPoints(Shape.Delay, 2)
+  isCompared = false
+  number = present
+}
+
+/** True behind generate_series, by whose size a query is made slow. */
+let isSeries: bool = false
 
 /** What stands between two tokens, once there was a comment. */
 function readGap(): void {
@@ -183,6 +212,7 @@ function readOther(): void {
 
 function readOperator(): void {
   const byte = load<u8>(from)
+  isCompared = previous == Token.Number && to - from == 1 && byte == 0x3d
   if (from == previousTo && tokens > 1 && load<u8>(from - 1) >= 0x80) Found.doubtful = true
   // @@version, and # as a comment of MySQL, behind which nothing stands.
   if (to - from == 2 && byte == 0x40 && load<u8>(from, 1) == 0x40) {
@@ -203,6 +233,7 @@ function takeName(spelled: Word): void {
   noteName(spelled)
   if (isQuoting(name.slice)) Found.setsQuoting = true
   if (tokens == 2 && isText(name.slice, 'system')) Found.isSystem = true
+  if (tokens == 2 && isText(name.slice, 'analyse')) Found.isAnalyse = true
   if (isCatalog(name.slice)) catalogs++
   if (!isQualified) {
     qualifier.clear()
@@ -280,6 +311,11 @@ function readKeyword(): void {
       if (previousWord == Word.Prepare) Found.prepared = true
       return
     case Word.Select:
+      // `5821=(SELECT`: an answer that is asked for bit by bit.
+      if (isCompared && previous == Token.Open && lengthOf(number) > 1) {
+        addPoints(Shape.Tautology, 2)
+      }
+      isCompared = false
       if (isUnion(previousWord) || isUnion(beforeWord)) {
         unions++
         inUnion = true
@@ -305,10 +341,11 @@ function readCall(): void {
   noteCall(qualifier.slice, name.slice, leading)
   const found = effectsOf(name.slice)
   Found.effects |= found
+  isSeries = isText(name.slice, 'generate_series')
   if (found & DELAYS) addPoints(Shape.Delay, 3)
   if (found & FOREIGN) addPoints(Shape.Foreign, 3)
   if (found & TELLS) tellers++
-  if (isText(name.slice, 'chr') || isText(name.slice, 'char')) characters++
+  if (isText(name.slice, 'chr')) characters++
 }
 
 function note(found: Constant): void {
@@ -327,12 +364,13 @@ function note(found: Constant): void {
 /** What only the whole statement tells. */
 function judge(): void {
   if (unions > 0) {
-    if (nulls >= 2 && others == 0) addPoints(Shape.Union, 2)
+    if (nulls > 0 && (nulls > 1 || listed == 0) && others == 0) addPoints(Shape.Union, 2)
     else if (listed + nulls >= 2 && others == 0) addPoints(Shape.Union, 1)
     if (tellers > 0) addPoints(Shape.Union, 2)
     if (catalogs > 0) addPoints(Shape.Catalog, 1)
   }
   if (catalogs > 0 && unions > 0 && nulls > 0) addPoints(Shape.Catalog, 2)
+  if (catalogs > 2) addPoints(Shape.Catalog, 1)
   if (characters >= 3) addPoints(Shape.Disguise, 3)
   if (glued >= 2) addPoints(Shape.Disguise, 2)
 }
