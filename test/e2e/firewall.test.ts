@@ -123,7 +123,8 @@ describe('without configuration', () => {
   test('files and programs of the server are out of reach, also by number', async () => {
     const direct = await login(server, server)
     const found = await direct.rows(`select oid, proname, pronargs from pg_proc where proname ~
-      '^(pg_read_file|pg_read_binary_file|pg_ls_|lo_import|lo_export|pg_stat_file)' and oid < 16384`)
+      '^(pg_read_file|pg_read_binary_file|pg_ls_|lo_import|lo_export|pg_stat_file)' 
+      and oid < 16384`)
     await direct.terminate()
     expect(found.length).toBeGreaterThan(10)
     const wire = await login(gateway, server)

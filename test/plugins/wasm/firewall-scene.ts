@@ -40,7 +40,7 @@ export interface Firewall {
   lines(text: string): readonly Readonly<Record<string, unknown>>[]
 }
 
-/** Starts the plugin; how long it takes is told by tests of it, not by a deadline on a busy machine. */
+/** Starts the plugin, with more time than it needs: the machine may be busy. */
 export async function startFirewall(config: Record<string, unknown> = {}): Promise<Firewall> {
   const scene = makeScene()
   const limits = { ...DEFAULT_LIMITS, callDeadlineMs: 10_000, cpuShareMax: 100 }

@@ -17,7 +17,8 @@ export async function fetchSqlmap(): Promise<string | null> {
   if (existsSync(folder)) return folder
   const draft = `${KEPT}.${process.pid}`
   mkdirSync(draft, { recursive: true })
-  const script = `python3 -m pip download -q --no-deps -d . sqlmap==${VERSION} && python3 -m zipfile -e *.whl .`
+  const download = `python3 -m pip download -q --no-deps -d . sqlmap==${VERSION}`
+  const script = `${download} && python3 -m zipfile -e *.whl .`
   const child = Bun.spawn(['sh', '-c', script], {
     cwd: draft,
     stdout: 'ignore',
@@ -34,7 +35,7 @@ export async function fetchSqlmap(): Promise<string | null> {
 }
 
 interface Injection {
-  /** The family of the payload, and whether it is for PostgreSQL or any database, or for another. */
+  /** The family of the payload, and whether it may be for PostgreSQL. */
   readonly group: string
   readonly sql: string
 }
@@ -98,7 +99,8 @@ export function* injections(folder: string): Generator<Injection> {
         const nulls = Array.from({ length: columns }, () => 'NULL').join(',')
         const sql = `${before}${out}UNION ${all}SELECT ${nulls}-- wXyZ`
         yield { group: 'union_query PostgreSQL', sql }
-        const marked = `CHR(113)||CHR(120)||COALESCE(version()::text,CHR(32))||CHR(113)${',NULL'.repeat(columns - 1)}`
+        const told = 'CHR(113)||CHR(120)||COALESCE(version()::text,CHR(32))||CHR(113)'
+        const marked = `${told}${',NULL'.repeat(columns - 1)}`
         yield {
           group: 'union_query PostgreSQL',
           sql: `${before}${out}UNION ${all}SELECT ${marked}-- wXyZ`,

@@ -11,7 +11,8 @@ export function isCatalog(name: Slice): bool {
       || isText(name, 'pg_roles') || isText(name, 'pg_proc') || isText(name, 'pg_stat_activity')
       || isText(name, 'pg_settings') || isText(name, 'pg_views')
   }
-  return isText(name, 'information_schema') || isText(name, 'all_tables') || isText(name, 'all_users')
+  return isText(name, 'information_schema')
+    || isText(name, 'all_tables') || isText(name, 'all_users')
     || isText(name, 'sysobjects') || isText(name, 'syscolumns') || isText(name, 'sysusers')
     || isText(name, 'sqlite_master') || isText(name, 'sysibm') || isText(name, 'sysmaster')
     || isText(name, 'msysaccessobjects') || isText(name, 'domain.domains')

@@ -71,7 +71,7 @@ export const SCHEMA =
   `"description":"Functions of your own that readOnly must refuse, without schema"},` +
   `"checks":{"type":"object","additionalProperties":false,"default":{},"properties":{` +
   check('serverAccess', 'deny', 'Files, programs and libraries of the server') + ',' +
-  check('unbounded', 'log', 'UPDATE and DELETE without WHERE, or with one that always holds') + ',' +
+  check('unbounded', 'log', 'UPDATE and DELETE of every row') + ',' +
   check('multipleStatements', 'off', 'Several statements in one message') + ',' +
   check('injection', 'log', 'Shapes that injections have') + ',' +
   check('unreadable', 'deny', 'Texts that no statement can be read from') +

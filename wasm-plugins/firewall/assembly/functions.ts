@@ -25,7 +25,7 @@ const WRITING =
   'pg_log_backend_memory_contexts pg_restore_relation_stats pg_restore_attribute_stats ' +
   'pg_clear_relation_stats pg_clear_attribute_stats pg_copy_physical_replication_slot ' +
   'pg_copy_logical_replication_slot pg_logical_emit_message pg_truncate_visibility_map ' +
-  'heap_force_kill heap_force_freeze'
+  'heap_force_kill heap_force_freeze pg_log_standby_snapshot pg_nextoid'
 const WRITING_STARTS =
   'lo_ pg_stat_reset pg_drop_ pg_create_ pg_replication_ pg_logical_slot_get pg_wal_replay_ ' +
   'pg_backup_ pg_sync_ pg_xlog_replay_ dblink'
@@ -128,17 +128,24 @@ export function isServerFunction(oid: u32): bool {
     case 2623: // pg_stat_file
     case 2624: // pg_read_file
     case 2625: // pg_ls_dir
-    case 3293: // pg_read_binary_file and others of their family
-    case 3307:
+    case 3293: // Other forms of these, and their family.
     case 3295:
+    case 3297:
+    case 3307:
+    case 3353:
+    case 3354:
     case 3826:
     case 3827:
     case 3828:
-    case 3297:
-    case 3353:
-    case 3354:
+    case 5029:
+    case 5030:
+    case 5031:
     case 6208:
     case 6209:
+    case 6270:
+    case 6271:
+    case 6272:
+    case 6400:
       return true
     default:
       return false

@@ -1,7 +1,7 @@
 /**
  * What is to be known of a session for its texts to be read: whether backslashes escape in '…',
- * and whether a letter may hide one. The server tells; but a client may be ahead of it, so a session
- * that has changed either by itself is read both ways from then on.
+ * and whether a letter may hide one. The server tells; but a client may be ahead of it, so a
+ * session that has changed either by itself is read both ways from then on.
  */
 import { StartupMessage } from '../../sdk/assembly/postgres/frontend'
 import { isTextIgnoringCase, lengthOf, ptrOf, Slice } from '../../sdk/assembly/slice'
