@@ -111,7 +111,7 @@ describe("PostgreSQL's regression tests", () => {
 
 const sqlmap = await fetchSqlmap()
 
-describe.skipIf(sqlmap === null)('payloads of sqlmap', () => {
+describe.skipIf(sqlmap === null)('payloads of sqlmap (needs PyPI, once)', () => {
   test('are found as often as the README says', async () => {
     const firewall: Firewall = await startFirewall({ checks: { injection: 'deny' } })
     const found: Record<string, [number, number]> = {}
