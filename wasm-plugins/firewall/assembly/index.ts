@@ -11,7 +11,7 @@ import { readSettings, Response, SCHEMA, Settings } from './configuration'
 import { examineCall, examineText, HINT_READ_ONLY } from './examine'
 import { Counts, find, settle } from './findings'
 import { STARTUP, TEXT } from './kinds'
-import { observeStatus, readStartup } from './session'
+import { observe, readStartup } from './session'
 
 export { postern_alloc } from '../../sdk/assembly/host'
 
@@ -41,7 +41,7 @@ export function describe(): i32 {
 
 /** The server tells how it reads texts. */
 export function on_traffic_from_server(ptr: usize, len: i32): i32 {
-  observeStatus(ptr, len)
+  observe(ptr, len)
   return CONTINUE
 }
 
@@ -60,6 +60,8 @@ export function on_traffic_from_client(ptr: usize, len: i32): i32 {
     return call.read(ptr, len) ? examineCall(call.oid) : refuseMessage()
   }
   if (type != 0 || !startup.read(ptr, len)) return CONTINUE
+  // Where the gateway answers logins itself, no ParameterStatus tells.
+  observe(ptr, len)
   const wantsToWrite = readStartup(startup)
   if (!wantsToWrite || !Settings.readOnly) return CONTINUE
   find('read-only', '25006', 'the session begins with a setting to write', HINT_READ_ONLY)

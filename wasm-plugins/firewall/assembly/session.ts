@@ -21,8 +21,8 @@ export class Reading {
   static isUnsafe: bool = false
 }
 
-/** Takes a ParameterStatus. */
-export function observeStatus(ptr: usize, len: i32): void {
+/** Takes a ParameterStatus or a StartupMessage. */
+export function observe(ptr: usize, len: i32): void {
   quoting.observe(ptr, len)
 }
 
