@@ -17,7 +17,7 @@ import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
 import { samples, sha256, startWith } from './plugins-scene.ts'
 
 const LONG = process.env['POSTERN_LONG'] === '1'
-const STEPS = LONG ? 5000 : 250
+const STEPS = LONG ? 50_000 : 1000
 const CELLS = 4
 const SESSIONS = 6
 
@@ -77,7 +77,7 @@ const ASKERS: readonly (() => Promise<Asker>)[] = [
     const client = await connected()
     return {
       ask: async (text, values) =>
-        (await client.query({ name: text, text, values: [...values] })).rows,
+        (await client.query({ name: text.slice(0, 60), text, values: [...values] })).rows,
       end: () => client.end(),
     }
   },
@@ -135,7 +135,7 @@ async function step(asker: Asker, known: Known, random: Random): Promise<void> {
 }
 
 test('no session reads what is older than anybody could know of', async () => {
-  using writer = await directly()
+  await using writer = await directly()
   await writer.run('create table cells (id int primary key, value int not null)')
   await writer.run(`insert into cells select i, 0 from generate_series(0, ${CELLS - 1}) i`)
   const known = new Known()
@@ -161,14 +161,14 @@ async function directly() {
   await client.connect()
   return {
     run: async (sql: string): Promise<void> => void (await client.query(sql)),
-    [Symbol.dispose]: () => void client.end(),
+    [Symbol.asyncDispose]: () => client.end(),
   }
 }
 
 describe('from memory', () => {
   test('come results that the server would not give again, until a write', async () => {
     const client = await connected()
-    using beside = await directly()
+    await using beside = await directly()
     await client.query('create table beside (a int)')
     await client.query('insert into beside values (1)')
     const read = async () => (await client.query('select a from beside')).rows
@@ -177,16 +177,6 @@ describe('from memory', () => {
     expect(await read()).toEqual([{ a: 1 }])
     await client.query('insert into beside values (3)')
     expect(await read()).toEqual([{ a: 2 }, { a: 3 }])
-    await client.end()
-  })
-
-  test('nothing comes to who is not let in', async () => {
-    const client = await connected()
-    for (let left = 3; left > 0; left--) await client.query('select 4711 as a')
-    const before = await hits()
-    const stranger = new Client({ ...place(), database: 'nowhere' })
-    await expect(stranger.connect()).rejects.toThrow('does not exist')
-    expect(await hits()).toBe(before)
     await client.end()
   })
 })
