@@ -14,7 +14,9 @@ import { mustRun } from '../kit/command.ts'
 import type { RunningGateway } from '../kit/gateway.ts'
 import { type Random, seeded } from '../kit/pipelines.ts'
 import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
-import { samples, sha256, startWith } from './plugins-scene.ts'
+import type { Wire } from '../kit/wire.ts'
+import { type Entry, samples, sha256, startWith } from './plugins-scene.ts'
+import { enter, startPooled } from './pools-scene.ts'
 
 const LONG = process.env['POSTERN_LONG'] === '1'
 const STEPS = LONG ? 50_000 : 1000
@@ -23,11 +25,12 @@ const SESSIONS = 6
 
 let server: PostgresServer
 let gateway: RunningGateway
+let entry: Entry
 beforeAll(async () => {
   server = await startPostgres()
   const path = (await buildWasmPlugins()).find((each) => each.endsWith('/cache.wasm')) ?? ''
   const config = { ttlMs: 60_000 }
-  const entry = { name: 'cache', localPath: path, checksum: sha256(path), config }
+  entry = { name: 'cache', localPath: path, checksum: sha256(path), config }
   gateway = await startWith(server, { plugins: [entry] })
 })
 afterAll(async () => {
@@ -178,6 +181,32 @@ describe('from memory', () => {
     await client.query('insert into beside values (3)')
     expect(await read()).toEqual([{ a: 2 }, { a: 3 }])
     await client.end()
+  })
+})
+
+describe('behind a pool that the gateway logs in to', () => {
+  let pooled: RunningGateway
+  beforeAll(async () => {
+    pooled = await startPooled(server, { plugins: { plugins: [entry] } })
+  })
+  afterAll(() => pooled.stop())
+
+  test('what the server would not give again comes from memory to the same user only', async () => {
+    await using beside = await directly()
+    await beside.run('create table pooled (a int)')
+    const read = async (wire: Wire) => (await wire.rows('select count(*) from pooled')).flat()
+    using ann = await enter(pooled)
+    expect(await read(ann)).toEqual(['0'])
+    await beside.run('insert into pooled values (1)')
+    expect(await read(ann)).toEqual(['0'])
+    using again = await enter(pooled)
+    await again.query('select 1')
+    expect(await read(again)).toEqual(['0'])
+    await again.terminate()
+    using bob = await enter(pooled, { user: 'bob' })
+    expect(await read(bob)).toEqual(['1'])
+    await bob.query('delete from pooled')
+    expect(await read(ann)).toEqual(['0'])
   })
 })
 
