@@ -1,7 +1,14 @@
 /** The mask plugin: what is hidden, in which format, for whom, and what happens where it cannot know. */
 import { beforeEach, describe, expect, test } from 'bun:test'
 import { makeSession } from '../../fixtures/wasm/kit.ts'
-import { messagesIn, PluginTalk, type Session, says } from '../../fixtures/wasm/talk.ts'
+import {
+  type CellOf,
+  type ColumnOf,
+  messagesIn,
+  PluginTalk,
+  type Session,
+  says,
+} from '../../fixtures/wasm/talk.ts'
 import {
   bind,
   close,
@@ -30,14 +37,14 @@ beforeEach(async () => {
 
 /** The rows of a reply; an error is told by its code. */
 function rowsIn(reply: Uint8Array): unknown[] {
-  return messagesIn(reply).flatMap((each) => {
+  return messagesIn(reply).flatMap((each): unknown[] => {
     if (each.name === 'DataRow') return [each.values]
     return each.name === 'ErrorResponse' ? [each.code] : []
   })
 }
 
-type Columns = Parameters<typeof says.columns>
-type Cells = Parameters<typeof says.cells>
+type Columns = readonly ColumnOf[]
+type Cells = readonly CellOf[]
 
 /** The one row of a Query's reply, as the client gets it. */
 function shown(columns: Columns, cells: Cells, on = talk, of = session): unknown {
