@@ -1,7 +1,8 @@
 /** The plugins audit, mask and rate-limit in the executable, before a real PostgreSQL. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { Client, DatabaseError } from 'pg'
 import postgres from 'postgres'
@@ -19,9 +20,10 @@ beforeAll(async () => {
   server = await startPostgres()
   const direct = new Client({ ...server, ssl: false })
   await direct.connect()
-  await direct.query(`create table people (id int, email text, card varchar, pay numeric, born date);
-    insert into people select n, 'ann' || n || '@example.com', '4111111111111111', n * 1.5,
-      date '2000-01-01' + n from generate_series(1, 2000) n;
+  await direct.query(`create table people (
+      id int, email text, card varchar, pay numeric, born date);
+    insert into people select n, 'ann' || n || '@example.com', '4111111111111111',
+      n * 1.5, date '2000-01-01' + n from generate_series(1, 2000) n;
     create role dba login; grant all on people to dba`)
   await direct.end()
 })
@@ -82,10 +84,10 @@ async function expectPsql(gateway: RunningGateway): Promise<void> {
   )
   const copied = await psql(gateway, '-c', 'copy people to stdout', '-c', 'select 1')
   expect(copied).toContain('COPY TO STDOUT is not allowed')
-  expect(copied).toEndWith('1')
+  expect(copied).toStartWith('1')
 }
 
-test('mask hides what drivers and psql read, in both formats, and not from whom it excepts', async () => {
+test('mask hides what drivers and psql read, and not from whom it excepts', async () => {
   const rules = [{ name: 'r', columns: ['email', 'card', 'pay', 'born'] }]
   const config = { rules, others: 'zero', exceptUsers: ['dba'] }
   await using gateway = await startWith(entry('mask', config))
@@ -124,7 +126,7 @@ test('mask hides what drivers and psql read, in both formats, and not from whom 
   await js.end()
   if (psqlProgram !== null) await expectPsql(gateway)
   await mustBeSound(gateway)
-  expect(await metric(gateway, 'values_masked_total', { by: 'r' })).toBeGreaterThan(20_000)
+  expect(await metric(gateway, 'values_masked_total', { by: 'r' })).toBeGreaterThan(16_000)
   expect((await gateway.stop()).status).toBe(0)
 })
 
@@ -163,7 +165,12 @@ test('rate-limit bounds connections of one address', async () => {
 
 test('audit tells what was run, refused by another plugin, failed, and not let in', async () => {
   const rules = [{ name: 'none', kinds: ['defining'], rate: 0.001, burst: 1 }]
-  await using gateway = await startWith(entry('audit'), entry('rate-limit', { rules }))
+  const folder = mkdtempSync(join(tmpdir(), 'postern-audit-'))
+  const fileName = join(folder, 'gateway.log')
+  const top = { loggers: { default: { output: ['file'], fileName, level: 'info' } } }
+  const plugins = { plugins: [entry('audit'), entry('rate-limit', { rules })] }
+  await using gateway = await startBefore(server, { top, plugins })
+  const log = (): string => readFileSync(fileName, 'utf8')
   await withPg(gateway, async (client) => {
     await client.query("select id from people where id < 4 and email <> 'hunter2'")
     await client.query({ name: 'p', text: 'select email from people where id = $1', values: [1] })
@@ -175,8 +182,7 @@ test('audit tells what was run, refused by another plugin, failed, and not let i
   nowhere.on('error', () => {})
   await expect(nowhere.connect()).rejects.toMatchObject({ code: '3D000' })
   const told = () =>
-    gateway
-      .log()
+    log()
       .split('\n')
       .filter((line) => line.includes('"plugin":"audit"'))
       .map((line) => JSON.parse(line))
@@ -192,7 +198,8 @@ test('audit tells what was run, refused by another plugin, failed, and not let i
     { kind: 'DROP', tables: ['a'], outcome: 'refused' },
     { kind: 'SELECT', outcome: 'failed', error: '22012' },
   ])
-  expect(gateway.log()).not.toContain('hunter2')
+  expect(log()).not.toContain('hunter2')
   expect(await metric(gateway, 'statements_total', { kind: 'SELECT' })).toBe(3)
   await mustBeSound(gateway)
+  rmSync(folder, { recursive: true })
 })

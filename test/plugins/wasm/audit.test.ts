@@ -1,18 +1,9 @@
 /** The audit plugin: what it says about SQL, what it never says, and that it stays small. */
-import { beforeAll, describe, expect, setSystemTime, test } from 'bun:test'
+import { beforeAll, describe, expect, test } from 'bun:test'
 import { z } from 'zod'
-import { createWasmPlugin } from '../../../src/plugins/wasm/plugin.ts'
-import {
-  makeScene,
-  makeSession,
-  makeSpec,
-  message,
-  modulePath,
-  query,
-  type Scene,
-} from '../../fixtures/wasm/kit.ts'
-import { PluginTalk, says } from '../../fixtures/wasm/talk.ts'
-import { bind, concat, describe as describes, execute, parse, sync } from '../../kit/frontend.ts'
+import { makeSession, message, query, type Scene } from '../../fixtures/wasm/kit.ts'
+import { beginAudit, PluginTalk, says } from '../../fixtures/wasm/talk.ts'
+import { bind, concat, execute, parse, sync } from '../../kit/frontend.ts'
 
 const FIELDS = z.strictObject({
   kind: z.string(),
@@ -261,15 +252,15 @@ describe('limits', () => {
   })
 
   test('a long statement is cut between two letters, and its length told', async () => {
-    const own = await begin({ statementBytesMax: 20 })
+    const own = await beginAudit({ statementBytesMax: 20 })
     own.run(query(`select ${'ä'.repeat(50)} from t`))
     const { statement, statementBytes } = FIELDS.parse(own.statements()[0])
     expect(statement).toBe(`select ${'ä'.repeat(6)}`)
     expect(statementBytes).toBe(114)
   })
 
-  test('a hostile text takes time by its length only, and 10 MB are no reason to fail', async () => {
-    const own = await begin({})
+  test('a hostile text takes time by its length, and 10 MB are no reason to fail', async () => {
+    const own = await beginAudit({})
     const size = 1_000_000
     own.run(query("select '".padEnd(10_000_000, 'x')))
     const texts = [
@@ -303,7 +294,7 @@ describe('limits', () => {
   })
 
   test('many connections and statements take no more memory than some', async () => {
-    const own = await begin({})
+    const own = await beginAudit({})
     const round = (): void => {
       for (let at = 0; at < 3000; at++) {
         const of = makeSession({ id: String(at), user: `u${at}` })
@@ -340,172 +331,4 @@ test('no line holds a literal', () => {
   const text = JSON.stringify(scene.lines.slice(from).map((line) => line['fields']))
   expect(text).not.toContain(secret)
   expect(text).not.toContain('7734')
-})
-
-/** A plugin of its own with a session that is logged in. */
-async function begin(config: Readonly<Record<string, unknown>>) {
-  const own = await PluginTalk.start('audit', config)
-  const of = makeSession()
-  own.reply(of, says.ready())
-  const from = own.scene.lines.length
-  return {
-    talk: own,
-    of,
-    run(request: Uint8Array, ...replies: readonly Uint8Array[]): void {
-      own.send(of, request)
-      own.reply(of, ...replies, says.ready())
-    },
-    statements: () =>
-      own.scene.lines
-        .slice(from)
-        .filter(({ msg }) => msg === 'statement')
-        .map((line) => OUTCOME.parse(line['fields'])),
-  }
-}
-
-const OUTCOME = z.looseObject({ kind: z.string(), outcome: z.string() })
-
-describe('how it ended', () => {
-  test('is told for each statement of a Query, with its rows', async () => {
-    const own = await begin({})
-    own.run(
-      query('insert into t values (1); select 1; select x; select 2'),
-      says.complete('INSERT 0 5'),
-      says.complete('SELECT 2'),
-      says.error('42703', 'column "x" does not exist'),
-    )
-    expect(own.statements()).toMatchObject([
-      { kind: 'INSERT', outcome: 'done', rows: 5 },
-      { outcome: 'done', rows: 2 },
-      { outcome: 'failed', error: '42703' },
-      { outcome: 'skipped' },
-    ])
-    const recorded = own.talk.scene.recorded.map(({ id, labels }) => `${id} ${labels.join()}`)
-    expect(recorded).toEqual(expect.arrayContaining(['1 INSERT', '2 SELECT', '3 42']))
-  })
-
-  test('is told with the time that it took', async () => {
-    setSystemTime(new Date(1_000_000))
-    const own = await begin({})
-    own.talk.send(own.of, query('select 1'))
-    setSystemTime(new Date(1_001_250))
-    own.talk.reply(own.of, says.complete('SELECT 1'), says.ready())
-    setSystemTime()
-    expect(own.statements()).toMatchObject([{ durationMs: 1250 }])
-    const seconds = own.talk.scene.recorded.find(({ id }) => id === 1)
-    expect(seconds).toEqual({ id: 1, value: 1.25, labels: ['SELECT'] })
-  })
-
-  test('in a pipeline is told once a statement: failed, or skipped behind one that failed', async () => {
-    const own = await begin({})
-    const prepared = (sql: string) => [parse({ sql }), bind(), describes(), execute()]
-    own.talk.send(own.of, ...prepared('select a'), ...prepared('select b'), ...prepared('select c'))
-    own.talk.send(own.of, sync())
-    const done = [says.parsed(), says.bound(), says.noColumns(), says.complete('SELECT 1')]
-    own.talk.reply(own.of, ...done, says.error('42601', 'no'), says.ready())
-    const outcomes = own.statements().map(({ statement, outcome }) => [statement, outcome])
-    expect(outcomes).toEqual([
-      ['select a', 'done'],
-      ['select b', 'failed'],
-      ['select c', 'skipped'],
-    ])
-  })
-
-  test('is refused where something else has answered, and the next is told for itself', async () => {
-    const own = await begin({})
-    own.talk.offer(own.of, query('drop table t'))
-    own.talk.offer(own.of, parse({ sql: 'drop table u' }), bind(), execute(), sync())
-    own.talk.offer(own.of, parse({ sql: 'drop table v' }), describes('statement'))
-    own.run(query('select 1'), says.complete('SELECT 1'))
-    expect(own.statements()).toMatchObject([
-      { kind: 'DROP', tables: ['t'], outcome: 'refused' },
-      { kind: 'DROP', tables: ['u'], outcome: 'refused' },
-      { kind: 'DROP', tables: ['v'], outcome: 'refused' },
-      { kind: 'SELECT', outcome: 'done', rows: 1 },
-    ])
-  })
-
-  test('is not known where the connection ends before', async () => {
-    const own = await begin({})
-    own.talk.send(own.of, query('select pg_sleep(9)'))
-    own.talk.closed(own.of)
-    expect(own.statements()).toMatchObject([{ outcome: 'unfinished' }])
-  })
-})
-
-describe('connections', () => {
-  test('are told when they open and close', async () => {
-    const own = await begin({})
-    own.run(query('select 1'), says.complete('SELECT 1'))
-    own.talk.closed(own.of)
-    expect(own.talk.scene.lines.filter(({ msg }) => msg?.startsWith('connection'))).toMatchObject([
-      { msg: 'connection opened', fields: { user: 'alice', database: 'shop' } },
-      { msg: 'connection closed', fields: { statements: 1, errors: 0, user: 'alice' } },
-    ])
-  })
-
-  test('that are not let in are told with the reason', async () => {
-    const own = await PluginTalk.start('audit')
-    own.reply(makeSession(), says.error('28P01', 'password authentication failed'))
-    expect(own.scene.lines.at(-1)).toMatchObject({
-      msg: 'login failed',
-      fields: { error: '28P01', user: 'alice', client: '127.0.0.1:50000' },
-    })
-    expect(own.scene.recorded).toEqual([{ id: 5, value: 1, labels: ['28'] }])
-  })
-})
-
-describe('options', () => {
-  test('level is that of the lines', async () => {
-    for (const [level, number] of [
-      ['trace', 10],
-      ['debug', 20],
-      ['warn', 40],
-      ['error', 50],
-    ] as const) {
-      const own = await begin({ level })
-      own.run(query('select 1'))
-      expect(own.talk.scene.lines.at(-1)).toMatchObject({ level: number, msg: 'statement' })
-    }
-  })
-
-  test('level off counts and writes nothing', async () => {
-    const own = await begin({ level: 'off' })
-    const before = own.talk.scene.lines.length
-    own.run(query('select 1; select x'), says.complete('SELECT 1'), says.error('42703', 'no'))
-    own.talk.closed(own.of)
-    expect(own.talk.scene.lines).toHaveLength(before)
-    expect(own.talk.scene.recorded.filter(({ id }) => id === 0)).toHaveLength(2)
-  })
-
-  test('another level is refused', async () => {
-    const plugin = createWasmPlugin(
-      makeSpec(modulePath('audit'), { config: { level: 'loud' } }),
-      makeScene().surroundings,
-    )
-    await expect(plugin.start()).rejects.toThrow('config.level')
-  })
-
-  test('minDuration and sample leave out what is done, and never what fails', async () => {
-    for (const config of [{ minDuration: 1000 }, { sample: 0 }]) {
-      const own = await begin(config)
-      own.run(query('select 1'), says.complete('SELECT 1'))
-      own.run(query('select x'), says.error('42703', 'no'))
-      expect(own.statements()).toMatchObject([{ outcome: 'failed' }])
-    }
-  })
-
-  test('parameters and errorMessages tell what is secret otherwise', async () => {
-    const own = await begin({ parameters: true, errorMessages: true })
-    const values = ['plain', null, new Uint8Array([0, 255])]
-    own.run(
-      concat(parse({ sql: 'select $1' }), bind({ values, formats: [0, 0, 1] }), execute(), sync()),
-      says.parsed(),
-      says.bound(),
-      says.error('22P02', 'invalid: "plain"'),
-    )
-    expect(own.statements()).toMatchObject([
-      { parameters: ['plain', null, '\\x00ff'], errorMessage: 'invalid: "plain"' },
-    ])
-  })
 })

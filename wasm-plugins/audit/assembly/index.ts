@@ -46,7 +46,7 @@ import { EMPTY, READ_BYTES_MAX, summarise } from './summary'
 export { postern_alloc } from '../../sdk/assembly/sdk'
 
 const SESSIONS_MAX: i32 = 100_000
-/** Prepared statements and portals of all connections together of which it is known what they are. */
+/** Prepared statements and portals, of all connections together, that are remembered. */
 const PREPARED_MAX: i32 = 65_536
 const PORTALS_MAX: i32 = 32_768
 /** Statements of one message that are told; further ones are counted. */

@@ -15,18 +15,24 @@ import { characters, EMPTY, fieldsOf, kindOf } from './summary'
 
 const MESSAGE_BYTES_MAX: i32 = 1024
 
-export const manifest = new Manifest('audit', '1.0.0', 'Tells who ran what, for how long, and how it ended')
+export const manifest = new Manifest(
+  'audit', '1.0.0', 'Tells who ran what, for how long, and how it ended',
+)
 const statementsTotal = manifest.counter('statements_total', 'Statements by kind', 'kind')
 const seconds = manifest.histogram(
   'statement_seconds', 'From a statement to its end, in seconds', 'kind',
   '0.001,0.003,0.01,0.03,0.1,0.3,1,3,10,30,100,300',
 )
 const rowsTotal = manifest.counter('rows_total', 'Rows read or written', 'kind')
-const errorsTotal = manifest.counter('errors_total', 'Statements that failed, by SQLSTATE class', 'class')
+const errorsTotal = manifest.counter(
+  'errors_total', 'Errors of the server by SQLSTATE class', 'class',
+)
 const refusedTotal = manifest.counter(
   'refused_total', 'Statements that something refused or answered before the server', 'kind',
 )
-const loginsFailed = manifest.counter('logins_failed_total', 'Logins refused, by SQLSTATE class', 'class')
+const loginsFailed = manifest.counter(
+  'logins_failed_total', 'Logins refused by SQLSTATE class', 'class',
+)
 const connectionsTotal = manifest.counter('connections_total', 'Connections that have logged in')
 
 const json = new Json()

@@ -1,5 +1,11 @@
 /** The configuration, read at the first hook. */
-import { random, settingChoice, settingFlag, settingInteger, settingNumber } from '../../sdk/assembly/sdk'
+import {
+  random,
+  settingChoice,
+  settingFlag,
+  settingInteger,
+  settingNumber,
+} from '../../sdk/assembly/sdk'
 
 const LEVELS = 'trace debug info warn error off'
 const INFO: i32 = 2
