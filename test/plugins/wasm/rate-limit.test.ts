@@ -165,7 +165,8 @@ describe('a rule', () => {
     const { send } = await start({ rules: [{ ...reads, kinds: ['transacting'], burst: 1 }] })
     send('begin')
     expect(send('begin')).not.toBe('')
-    for (const sql of ['commit', 'rollback', 'end', 'abort', 'release s']) expect(send(sql)).toBe('')
+    for (const sql of ['commit', 'rollback', 'end', 'abort', 'release s'])
+      expect(send(sql)).toBe('')
   })
 
   test('that counts refuses nothing and says what it would have', async () => {

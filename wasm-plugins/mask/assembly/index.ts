@@ -1,4 +1,4 @@
-/** The mask plugin: hides values in results, by column and by what they look like; see README.md. */
+/** The mask plugin: hides values in results, by column and by their look; see README.md. */
 import { firstIn, numberIn, secondIn } from '../../shared/assembly/requests'
 import { keyed } from '../../shared/assembly/secret'
 import { Sessions } from '../../shared/assembly/sessions'
@@ -42,7 +42,7 @@ const SQLSTATE = '42501'
 const manifest = new Manifest('mask', '1.0.0', 'Masks columns of results by name and by value')
   .authors('The Postern Authors').license('Apache-2.0').tags('privacy').config(schema())
 const masked = manifest.counter(
-  'values_masked_total', 'Values masked; by: the rule that names the column, or what was found', 'by',
+  'values_masked_total', 'Values masked; by: the rule that names the column, or the find', 'by',
 )
 const unknownRows = manifest.counter('rows_unknown_total', 'Rows whose columns were not known')
 const copiesDenied = manifest.counter('copies_denied_total', 'COPY … TO STDOUT refused')

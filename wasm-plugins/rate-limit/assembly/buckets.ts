@@ -28,7 +28,7 @@ export class Buckets {
     this.table = new Table(bucketsMax, BUCKET_BYTES)
   }
 
-  /** Takes a token of a rule's bucket for `scope`: 0, or how many milliseconds until there is one. */
+  /** Takes a token of a rule's bucket for `scope`: 0, or the milliseconds until there is one. */
   take(rule: Rule, number: i32, scope: u64, nowMs: f64): f64 {
     this.isBusiest = false
     this.hasEvicted = false

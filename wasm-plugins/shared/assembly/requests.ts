@@ -10,7 +10,7 @@ import { giveBack, roomFor, take } from '../../sdk/assembly/room'
 import { Frontend } from '../../sdk/assembly/sdk'
 import { Tracked } from './sessions'
 
-/** A request: type (u8), number (i32), two keys (u64), and what its owner keeps with it (f64, u64). */
+/** A request: type (u8), number (i32), two keys (u64), and its owner's own (f64, u64). */
 const ENTRY_BYTES: i32 = 40
 const NUMBER: usize = 4
 const FIRST: usize = 8
