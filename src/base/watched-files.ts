@@ -3,6 +3,7 @@
  * What cannot be built leaves in use what there was. Files are looked at by their properties, not
  * by notices of the system: those miss a folder that is swapped, and network file systems.
  */
+import { type Stats, statSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 
 export interface WatchedOptions<Built> {
@@ -16,12 +17,13 @@ export interface WatchedOptions<Built> {
 }
 
 const LOOK_EVERY_MS = 500
+/** The stamp of a file that is not there. */
+const MISSING = 'missing'
 
 export class WatchedFiles<Built> {
   readonly #options: WatchedOptions<Built>
   #built: Built
-  /** Null before the first look, which only remembers. */
-  #seen: string | null = null
+  #seen: string
   #looking: Promise<void> | null = null
   #lookedAt = 0
   #timer: Timer | null = null
@@ -29,8 +31,9 @@ export class WatchedFiles<Built> {
   /** Throws what `build` throws. */
   constructor(options: WatchedOptions<Built>) {
     this.#options = options
+    // Before they are read: what changes meanwhile is read once more, and not missed.
+    this.#seen = options.paths.map(stampNow).join('\n')
     this.#built = options.build()
-    this.#looking = this.#remember()
   }
 
   get current(): Built {
@@ -61,11 +64,6 @@ export class WatchedFiles<Built> {
     this.#looking = null
   }
 
-  async #remember(): Promise<void> {
-    this.#seen = await fingerprint(this.#options.paths)
-    this.#looking = null
-  }
-
   async #compare(): Promise<void> {
     const found = await fingerprint(this.#options.paths)
     if (found === this.#seen) return
@@ -81,13 +79,18 @@ export class WatchedFiles<Built> {
 
 /** What tells one content of the files from another: a rename over a file gives another inode. */
 async function fingerprint(paths: readonly string[]): Promise<string> {
-  const found = paths.map(async (path) => {
-    try {
-      const { ino, size, mtimeMs, ctimeMs } = await stat(path)
-      return `${ino} ${size} ${mtimeMs} ${ctimeMs}`
-    } catch {
-      return 'missing'
-    }
-  })
+  const found = paths.map((path) => stat(path).then(stampOf, () => MISSING))
   return (await Promise.all(found)).join('\n')
+}
+
+function stampNow(path: string): string {
+  try {
+    return stampOf(statSync(path))
+  } catch {
+    return MISSING
+  }
+}
+
+function stampOf({ ino, size, mtimeMs, ctimeMs }: Stats): string {
+  return `${ino} ${size} ${mtimeMs} ${ctimeMs}`
 }

@@ -85,6 +85,23 @@ test('looks are made now and then, until they are stopped', async () => {
   expect(told).toEqual(['other'])
 })
 
+test('what changes while it is read is read once more', async () => {
+  const path = folder.write('a', 'one')
+  const read: string[] = []
+  const files = new WatchedFiles({
+    paths: [path],
+    build() {
+      read.push(readFileSync(path, 'utf8'))
+      if (read.length === 1) folder.write('a', 'other')
+      return read.at(-1)!
+    },
+    rebuilt() {},
+    failed() {},
+  })
+  await files.look()
+  expect(read).toEqual(['one', 'other'])
+})
+
 test('who asks often looks seldom', async () => {
   const files = watched(folder.write('a', 'one'))
   await files.look()

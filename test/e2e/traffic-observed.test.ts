@@ -65,10 +65,7 @@ describe.each(WAYS)('$way', (way) => {
 
     const count = way.isAudited ? 1 : 0
     expect(plugins).toEqual({ total: count, ready: count })
-    const calls = await metric(gateway, 'postern_plugin_calls_total', {
-      plugin: 'audit',
-      hook: 'onTrafficFromClient',
-    })
+    const calls = await metric(gateway, 'postern_plugin_calls_total', { plugin: 'audit' })
     expect(calls).toBe(count * SESSIONS * QUERIES)
   })
 })
