@@ -192,7 +192,7 @@ for (const onFailure of ['open', 'closed'] as const) {
       const denied = await exchange(session, [query('select 1 /*deny*/')], 1)
       expect(denied[0]).toMatch(onFailure === 'open' ? /^ERROR 42501/ : refused)
     }
-    expect(gateway.log()).toContain('was killed by SIGKILL')
+    await gateway.logged('was killed by SIGKILL')
     expect(await stepFailures(gateway, 'scripted')).toBeGreaterThanOrEqual(5)
     const states = await listed(gateway)
     expect(states.map(({ name, state }) => [name, state])).toEqual([

@@ -176,7 +176,7 @@ for (const onFailure of ['open', 'closed'] as const) {
         if (!words.startsWith('unusable')) expect(status?.lastError, mark).toContain(words)
         expect((await exchange(wire, [query('select 1 /*deny*/')], 1))[0], mark).toBe(DENIED)
       }
-      expect(gateway.log()).toContain('plugin "scripted" failed at onTrafficFromClient: ')
+      await gateway.logged('plugin "scripted" failed at onTrafficFromClient: ')
       // Neither of these says anything: what it was given goes on.
       for (const mark of ['unknown', 'types']) {
         const reply = await exchange(wire, [query(`select 1 /*${mark}*/`)], 1)

@@ -97,8 +97,8 @@ describe.skipIf(!HAS_GO)('plugins in Go and TypeScript (needs Go)', () => {
     expect(page).not.toContain('go_goroutines{plugin="forged"}')
     expect(page).not.toContain('4711')
     expect(await samples(gateway, 'postern_plugin_families_dropped', 'plugin="forged"')).toBe(2)
-    expect(gateway.log()).toContain('leaves out go_goroutines of forged')
-    expect(gateway.log()).toContain('leaves out postern_sessions_open of forged')
+    await gateway.logged('leaves out go_goroutines of forged')
+    await gateway.logged('leaves out postern_sessions_open of forged')
   })
 
   test.skipIf(PROMTOOL === null)('find favour with Prometheus (needs promtool)', async () => {

@@ -147,7 +147,7 @@ test('a gRPC plugin that ends at each start is left alone for a while', async ()
   expect(broken.restarts).toBeGreaterThanOrEqual(4)
   expect(broken.lastError).toContain('ended with code 3 before its handshake line')
   expect(broken.lastLines).toEqual(['"out of luck"'])
-  expect(gateway.log()).toContain('times in a row')
+  await gateway.logged('times in a row')
   // Who is not called holds up nobody.
   expect(await exchange(wire, [query('select 1 /*deny*/')], 1)).toEqual(ROW('1'))
   const { stdout } = await runPostern(['plugin', 'list'], { env: gateway.env })
@@ -197,7 +197,7 @@ test('a requirement that is not met refuses the plugin, but by a loose policy', 
   ] as const) {
     await using gateway = await startWith(postgres, { plugins, file: { compatibilityPolicy } })
     expect((await statusOf(gateway, 'needy')).state).toBe(state)
-    expect(gateway.log()).toContain('requires "verdicts" 99.0.0 or newer')
+    await gateway.logged('requires "verdicts" 99.0.0 or newer')
     expect(gateway.log()).not.toContain('not acted on yet')
   }
 })

@@ -110,7 +110,7 @@ export async function mustRefuse(
   expect(stderr).toContain(`not reloaded, generation ${before.generation} goes on:`)
   for (const part of said) {
     expect(stderr).toContain(part)
-    expect(gateway.log()).toContain(part)
+    await gateway.logged(part)
   }
   expect(await wire.rows('select 1')).toEqual([['1']])
   const after = await statusOf(gateway)
