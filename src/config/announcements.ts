@@ -8,6 +8,7 @@ import { isIP } from 'node:net'
 import { hostPort, parseAddress } from '../base/address.ts'
 import { formatDuration } from '../base/duration.ts'
 import { sentenceOf } from '../base/errors.ts'
+import { poolSize } from './pool-size.ts'
 import type { ClientConfig, Config, ServerConfig } from './schema.ts'
 
 type Params = Readonly<Record<string, unknown>>
@@ -59,7 +60,7 @@ export function announcements(config: Config): readonly Announcement[] {
   const told: Announcement[] = [{ hook: 'onNewLogger', params: config.loggers }]
   for (const blocks of Object.values(config.pools)) {
     for (const [name, { size }] of Object.entries(blocks)) {
-      told.push({ hook: 'onNewPool', params: { name, size: sizeOf(size) } })
+      told.push({ hook: 'onNewPool', params: { name, size: poolSize(size) } })
     }
   }
   for (const blocks of Object.values(config.proxies)) {
@@ -70,14 +71,6 @@ export function announcements(config: Config): readonly Announcement[] {
     told.push({ hook: 'onNewServer', params: serverTree(config) })
   }
   return told
-}
-
-const POOL_SIZE = 10
-const POOL_SIZE_MIN = 2
-
-/** The size that a pool has by GatewayD's rule: 0 and less mean the default, 1 means 2. */
-function sizeOf(size: number): number {
-  return size <= 0 ? POOL_SIZE : Math.max(size, POOL_SIZE_MIN)
 }
 
 /** The parameters of onRun: where a server is to listen, its name resolved, or why it is not. */

@@ -61,7 +61,7 @@ const CONSOLE_TIME_FORMATS = [
 const STRATEGIES = ['ROUND_ROBIN', 'RANDOM', 'WEIGHTED_ROUND_ROBIN'] as const
 const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const
 /** Those that permit no connection without TLS. */
-const INSISTING_MODES: readonly string[] = ['require', 'verify-ca', 'verify-full']
+export const INSISTING_MODES: readonly string[] = ['require', 'verify-ca', 'verify-full']
 const CLIENT_CERTS = ['none', 'optional', 'required'] as const
 const TLS_VERSIONS = ['1.2', '1.3'] as const
 

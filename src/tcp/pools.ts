@@ -3,7 +3,14 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { isLocal, parseAddress } from '../base/address.ts'
 import { GatewayError } from '../base/errors.ts'
-import type { ClientConfig, PoolConfig, ProxyConfig, ServerConfig } from '../config/schema.ts'
+import { poolSize } from '../config/pool-size.ts'
+import {
+  type ClientConfig,
+  INSISTING_MODES,
+  type PoolConfig,
+  type ProxyConfig,
+  type ServerConfig,
+} from '../config/schema.ts'
 import { certificateBinding } from '../protocols/postgres/login/certificate-binding.ts'
 import { ServerLogin } from '../protocols/postgres/login/server-login.ts'
 import { parseUserFile } from '../protocols/postgres/login/user-file.ts'
@@ -24,14 +31,6 @@ export interface BlockConfig {
 /** One for the process: a user's salt is the same over reloads. */
 const saltKey = randomBytes(32)
 
-/** The size in effect, by GatewayD's rule. */
-const SIZE_DEFAULT = 10
-const SIZE_MIN = 2
-
-function sizeOf({ size }: PoolConfig): number {
-  return size <= 0 ? SIZE_DEFAULT : Math.max(size, SIZE_MIN)
-}
-
 /** The pool of one upstream; null where every client has a connection of its own. */
 export function createServerPool(
   upstream: Upstream,
@@ -41,7 +40,7 @@ export function createServerPool(
   const login = loginOf(client, pool)
   if (login === null && pool.mode === 'none') return null
   const connections = new Pool<KeptServer>({
-    sizeMax: pool.mode === 'none' ? Number.POSITIVE_INFINITY : sizeOf(pool),
+    sizeMax: pool.mode === 'none' ? Number.POSITIVE_INFINITY : poolSize(pool.size),
     waitTimeoutMs: pool.waitTimeout,
   })
   const errands = login === null ? null : (protocol.errands?.(login) ?? null)
@@ -58,14 +57,18 @@ export function createServerPool(
 function loginOf(client: ClientConfig, pool: PoolConfig): PoolLogin | null {
   const { startupParams, address, network } = client
   if (startupParams === undefined) return null
-  const encrypted = ['require', 'verify-ca', 'verify-full'].includes(client.sslMode)
   return {
     user: startupParams.user,
-    database: startupParams.database || startupParams.user,
+    database: databaseOf(startupParams),
     password: startupParams.password,
     resetQuery: pool.resetQuery,
-    cleartextPermitted: encrypted || isLocal(parseAddress(address, network)!),
+    cleartextPermitted:
+      INSISTING_MODES.includes(client.sslMode) || isLocal(parseAddress(address, network)!),
   }
+}
+
+function databaseOf({ database, user }: NonNullable<ClientConfig['startupParams']>): string {
+  return database || user
 }
 
 export interface GateOptions {
@@ -87,7 +90,7 @@ export function createGate(options: GateOptions): Gate | null {
   const { startupParams } = Object.values(clients).find((client) => client.startupParams) ?? {}
   if (startupParams === undefined) return null
   const { auth } = server
-  const database = startupParams.database || startupParams.user
+  const database = databaseOf(startupParams)
   if (auth === '') {
     if (hasDecider) return { doorkeeper: null, database, turnedAway }
     const problem = `servers.${group}: the gateway logs in to the database by itself, and nobody`

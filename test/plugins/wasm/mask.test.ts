@@ -1,53 +1,22 @@
 /** The mask plugin: what is hidden, how, and for whom. */
 import { beforeEach, describe, expect, test } from 'bun:test'
 import { makeSession } from '../../fixtures/wasm/kit.ts'
+import { messagesIn, PluginTalk, says } from '../../fixtures/wasm/talk.ts'
+import { concat, int32 } from '../../kit/frontend.ts'
 import {
-  type CellOf,
-  type ColumnOf,
-  messagesIn,
-  PluginTalk,
-  type Session,
-  says,
-} from '../../fixtures/wasm/talk.ts'
-import { concat, int32, query } from '../../kit/frontend.ts'
+  bytes,
+  type Columns,
+  cellShown,
+  encoder,
+  INT4,
+  session,
+  shown,
+  startMask,
+  TEXT,
+  talk,
+} from './mask-scene.ts'
 
-const TEXT = 25
-const INT4 = 23
-const encoder = new TextEncoder()
-const bytes = (...values: readonly number[]): Uint8Array => new Uint8Array(values)
-
-let talk: PluginTalk
-let session: Session
-beforeEach(async () => {
-  talk = await PluginTalk.start('mask')
-  session = makeSession()
-})
-
-/** The rows of a reply; an error is told by its code. */
-function rowsIn(reply: Uint8Array): unknown[] {
-  return messagesIn(reply).flatMap((each): unknown[] => {
-    if (each.name === 'DataRow') return [each.values]
-    return each.name === 'ErrorResponse' ? [each.code] : []
-  })
-}
-
-type Columns = readonly ColumnOf[]
-type Cells = readonly CellOf[]
-
-/** The one row of a Query's reply, as the client gets it. */
-function shown(columns: Columns, cells: Cells, on = talk, of = session): unknown {
-  on.send(of, query('select'))
-  const reply = [says.columns(...columns), says.cells(...cells), says.complete('SELECT 1')]
-  return rowsIn(on.reply(of, ...reply, says.ready()))[0]
-}
-
-/** The cell's bytes, for what is no text. */
-function cellShown(column: Columns[number], cell: Cells[number], on = talk) {
-  on.send(session, query('select'))
-  const got = on.messages(session, says.columns(column), says.cells(cell), says.ready())
-  const row = got.find((each) => each.name === 'DataRow')
-  return row?.name === 'DataRow' ? row.cells[0] : undefined
-}
+beforeEach(startMask)
 
 describe('without configuration', () => {
   test('columns of usual names are masked, and nothing else', () => {
