@@ -15,7 +15,7 @@ import {
 import { join } from 'node:path'
 import * as z from 'zod'
 import { sentenceOf } from '../base/errors.ts'
-import { identityOf, leadsGroup } from './process-identity.ts'
+import { identityOf, isAlive, leadsGroup } from './process-identity.ts'
 
 const FOLDER = 'processes'
 const NOTE_NAME = /^(\d+)\.json$/
@@ -131,14 +131,11 @@ function readNote(path: string): Note | null {
 }
 
 /** What the system does not tell proves nothing. */
-function isSame({ pid, startTicks, bootId, executable }: Note): boolean {
+function isSame(note: Note): boolean {
+  const { pid, startTicks, bootId, executable } = note
   if (pid === process.pid || startTicks === '' || bootId === '' || executable === '') return false
-  const now = identityOf(pid)
   return (
-    now !== null &&
-    now.startTicks === startTicks &&
-    now.bootId === bootId &&
-    fileOf(() => statSync(`/proc/${pid}/exe`, { bigint: true })) === executable
+    isAlive(note) && fileOf(() => statSync(`/proc/${pid}/exe`, { bigint: true })) === executable
   )
 }
 
@@ -150,13 +147,13 @@ function kill(pid: number): void {
   }
 }
 
-/** Those that are still there in the end. */
+/** Those that are still there in the end. One that exits has lost its program before it is gone. */
 function waitFor(killed: readonly Note[]): readonly Note[] {
   const endsAt = performance.now() + GONE_MS_MAX
-  let left = killed.filter(isSame)
+  let left = killed.filter(isAlive)
   while (left.length > 0 && performance.now() < endsAt) {
     Bun.sleepSync(LOOK_MS)
-    left = left.filter(isSame)
+    left = left.filter(isAlive)
   }
   return left
 }
