@@ -32,6 +32,8 @@ interface Parts {
   readonly config: Config
   readonly log: Logger
   readonly before: BlocksBefore | null
+  /** What of a pool's size is for this process; left out: all of it. */
+  readonly share?: ((size: number) => number) | undefined
 }
 
 export function assembleBlocks(parts: Parts): Blocks {
@@ -73,7 +75,7 @@ function isProbedSo(upstream: Upstream, { group, config, server, before }: Parts
 
 function assemblePools(
   upstreams: readonly Upstream[],
-  { group, config, protocol, before }: Parts,
+  { group, config, protocol, before, share }: Parts,
 ): ReadonlyMap<Upstream, ServerPool> {
   const pools = new Map<Upstream, ServerPool>()
   for (const upstream of upstreams) {
@@ -84,7 +86,7 @@ function assemblePools(
       isDeepStrictEqual(before?.config.proxies[group]?.[block], proxy)
     const known = isSame ? before?.blocks.pools.get(upstream) : undefined
     const client = config.clients[group]![block]!
-    const made = known ?? createServerPool(upstream, protocol, { client, pool, proxy })
+    const made = known ?? createServerPool(upstream, protocol, { client, pool, proxy }, share)
     if (made !== null) pools.set(upstream, made)
   }
   return pools

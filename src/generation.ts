@@ -88,16 +88,18 @@ export async function buildGeneration(
     const desk = assembleDesk(registry, loaded.plugins.observersQueuedMax, tally)
     options.bound?.(registry)
     const config = await settleConfig(registry, loaded, tally)
-    for (const { hook, params } of announcements(config)) await desk.tell(hook, params)
+    if (loaded.handed === undefined) {
+      for (const { hook, params } of announcements(config)) await desk.tell(hook, params)
+    }
     const tenancy = new Tenancy()
-    const parts = { config, registry, desk, tally, log, tenancy, lasting, before }
+    const parts = { config, loaded, registry, desk, tally, log, tenancy, lasting, before }
     for (const [group, server] of Object.entries(config.servers)) {
       const service = await assembleService(group, server, parts)
       for (const upstream of service.blocks.balancer.upstreams) lasting.upstreams.hold(upstream)
       for (const pool of service.blocks.pools.values()) lasting.pools.hold(pool)
       services.push(service)
     }
-    const number = (before?.number ?? 0) + 1
+    const number = loaded.handed?.generation ?? (before?.number ?? 0) + 1
     return { number, loaded, config, registry, services, desk, tenancy }
   } catch (thrown) {
     await releaseBuilt({ registry, services }, lasting)
@@ -124,12 +126,16 @@ async function startPlugins(
   { surroundings, lasting, everyPlugin }: BuildOptions,
 ): Promise<void> {
   const specs = loaded.plugins.plugins
-    .filter((entry) => entry.enabled)
-    .map((entry) => specOf(entry, loaded.plugins))
+    .filter(({ enabled, priority }) => enabled && (loaded.handed?.plugins.has(priority) ?? true))
+    .map((entry) => attached(specOf(entry, loaded.plugins), loaded))
   const make = async (spec: PluginSpec): Promise<Plugin> => {
     if (spec.runtime === 'wasm') {
       const { createWasmPlugin } = await import('./plugins/wasm/plugin.ts')
       return createWasmPlugin(spec, surroundings, lasting.stores)
+    }
+    if (spec.attachedTo !== undefined) {
+      const { createAttachedPlugin } = await import('./plugins/grpc/attached.ts')
+      return createAttachedPlugin(spec, surroundings, spec.attachedTo)
     }
     const { createGrpcPlugin } = await import('./plugins/grpc/plugin.ts')
     return createGrpcPlugin(spec, surroundings)
@@ -140,6 +146,12 @@ async function startPlugins(
   throw new GatewayError('PLUGIN_FILE', failures.map(sentenceOf).join('\n'))
 }
 
+/** A plugin whose process is run by another process is only reached from here. */
+function attached(spec: PluginSpec, { handed }: LoadedConfig): PluginSpec {
+  const id = handed?.plugins.get(spec.priority) ?? null
+  return id === null ? spec : { ...spec, attachedTo: id }
+}
+
 /** The configuration with what onConfigLoaded steps changed. */
 async function settleConfig(
   registry: PluginRegistry,
@@ -147,7 +159,7 @@ async function settleConfig(
   tally: HookTally,
 ): Promise<Config> {
   const steps = stepsOf(registry, tally.log, (all) => all.onConfigLoaded)
-  if (steps.length === 0) return loaded.config
+  if (steps.length === 0 || loaded.handed !== undefined) return loaded.config
   const outcome = await runSettings(steps, dottedKeys(loaded.config), {
     failed: (plugin, cause) => tally.stepFailed(plugin, 'onConfigLoaded', cause),
     flaw: (changes) => flawOf(() => withChanges(loaded.config, changes)),
@@ -160,6 +172,7 @@ async function settleConfig(
 
 interface Parts {
   readonly config: Config
+  readonly loaded: LoadedConfig
   readonly registry: PluginRegistry
   readonly desk: ObserverDesk
   readonly tally: HookTally
@@ -178,7 +191,9 @@ async function assembleService(
   const protocol = PROTOCOLS[server.protocol]
   const before = serviceBefore(group, parts.before)
   const address = await settleAddress(group, server, parts)
-  const blocks = assembleBlocks({ group, server, protocol, config, log, before })
+  const { sharing } = lasting
+  const share = sharing === null ? undefined : (limit: number): number => sharing.share(limit)
+  const blocks = assembleBlocks({ group, server, protocol, config, log, before, share })
   const { balancer, pools } = blocks
   const hooks = assembleHooks(protocol, balancer, parts)
   const { account, budget } = lasting.book(group, server.bufferedBytesMax)
@@ -200,6 +215,7 @@ async function assembleService(
     tls: tlsOptionsOf(group, server, account.tls, log),
     limits: { messageBytesMax: server.messageBytesMax, budget },
     sessionsMax: server.sessionsMax,
+    sharing,
     loginTimeoutMs: server.loginTimeout,
     idleTimeoutMs: server.idleTimeout,
     account,
@@ -255,8 +271,10 @@ function tellNewClient(group: string, { config, desk }: Parts): ListenerOptions[
 async function settleAddress(
   group: string,
   server: ServerConfig,
-  { registry, tally, before }: Parts,
+  { loaded, registry, tally, before }: Parts,
 ): Promise<Address> {
+  const handed = loaded.handed?.addresses[group]
+  if (handed !== undefined) return handed
   const known = serviceBefore(group, before)
   const had = known?.config.servers[group]
   if (known !== null && had?.address === server.address && had.network === server.network) {

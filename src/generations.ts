@@ -99,7 +99,10 @@ export class Generations {
       limits.budget.heldMax = next.config.servers[group]!.bufferedBytesMax
       if (before.services.some((service) => service.listener === listener)) listener.renew(options)
     }
-    for (const { blocks } of next.services) blocks.watch()
+    // A process that serves nobody dials nobody.
+    if (this.#lasting.sharing?.serves !== false) {
+      for (const { blocks } of next.services) blocks.watch()
+    }
     retireGone(before, next)
     const gone = before.services.filter(({ group }) => !has(next.services, group))
     for (const { listener } of gone) this.#close(listener, next.config.drainTimeout)

@@ -14,6 +14,7 @@ import { PluginStores } from './plugins/wasm/store.ts'
 import type { Budget } from './protocols/protocol.ts'
 import { type Account, newAccount } from './tcp/account.ts'
 import type { ServerPool } from './tcp/server-pool.ts'
+import type { Sharing } from './tcp/sharing.ts'
 import type { Upstream } from './upstream/upstream.ts'
 
 /** What the sessions of one server group have counted and hold, whoever built their chains. */
@@ -25,6 +26,7 @@ export interface Book {
 
 export class Lasting {
   readonly tally: HookTally
+  readonly sharing: Sharing | null
   /** Key-value data of WASM plugins, by name. */
   readonly stores = new PluginStores()
   readonly plugins: Holdings<Plugin>
@@ -35,7 +37,9 @@ export class Lasting {
   readonly #poolPast = new Past(POOL_SUMMING)
   readonly #books = new Map<string, Book>()
 
-  constructor(log: Logger) {
+  /** `sharing`: how this process shares its listening sockets with others; null: there are none. */
+  constructor(log: Logger, sharing: Sharing | null = null) {
+    this.sharing = sharing
     this.tally = new HookTally(log)
     this.plugins = new Holdings((plugin) => this.#pluginPast.add(pluginCounts(plugin)))
     this.upstreams = new Holdings((upstream) => this.#upstreamPast.add(upstream))

@@ -108,6 +108,14 @@ export function count(standard: number, least: number, most: number, help: strin
   return withDefault(scalar(...wholeNumber(least, most)), String(standard), help)
 }
 
+/** A whole number within limits, or the word `auto`. */
+export function countOrAuto(standard: number, least: number, most: number, help: string) {
+  const [expected, read] = wholeNumber(least, most)
+  const either = (written: string): number | 'auto' | undefined =>
+    written.trim().toLowerCase() === 'auto' ? 'auto' : read(written)
+  return withDefault(scalar(`auto or ${expected}`, either), String(standard), help)
+}
+
 /** A whole number within limits that must be given. */
 export function requiredCount(least: number, most: number, help: string) {
   return describe(scalar(...wholeNumber(least, most)), help, undefined)

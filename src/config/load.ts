@@ -1,6 +1,7 @@
 /** Makes a configuration out of files, variables and flags, or says all that is wrong with it. */
 import { dirname } from 'node:path'
 import type * as z from 'zod'
+import type { Address } from '../base/address.ts'
 import { addDefaults, checkGroups, checkPluginNames } from './complete.ts'
 import { Draft } from './draft.ts'
 import type { Environment } from './expand.ts'
@@ -39,6 +40,18 @@ export interface LoadedConfig {
   readonly variables: readonly string[]
   /** Sentences to be logged as warnings, once. */
   readonly notices: readonly string[]
+  /** Settled by the process that holds the sockets, for those that serve; left out: to be settled. */
+  readonly handed?: HandedOver
+}
+
+/** What a process that serves is told, because its gateway has settled it once for all of them. */
+export interface HandedOver {
+  /** The number of the configuration. */
+  readonly generation: number
+  /** Where each group listens. */
+  readonly addresses: Readonly<Record<string, Address>>
+  /** The plugins that have started, by their place in the order, and who they are; null: a module. */
+  readonly plugins: ReadonlyMap<number, number | null>
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   choice,
   choices,
   count,
+  countOrAuto,
   decimal,
   duration,
   flag,
@@ -354,7 +355,7 @@ export const globalSchema = section('The gateway.', {
   servers: groups(server, 'Servers by group; each uses all blocks of its group.'),
   api: api.prefault({}),
   raft: raft.prefault({}),
-  workers: count(1, 1, 1024, 'Processes that accept connections.'),
+  workers: countOrAuto(1, 1, 256, 'Processes that serve clients; auto: one a processor.'),
   drainTimeout: limit('30s', 'Longest wait for clients to finish, at a stop or a reload.'),
   generationsMax: count(4, 2, 100, 'Configurations that clients may use at once, over reloads.'),
 })

@@ -72,6 +72,7 @@ export const ACTED_ON: Readonly<Record<string, 'any' | readonly string[]>> = {
   'servers.*.loadBalancer.loadBalancingRules': 'any',
   'servers.*.messageBytesMax': 'any',
   'servers.*.bufferedBytesMax': 'any',
+  workers: 'any',
   drainTimeout: 'any',
   generationsMax: 'any',
   timeout: 'any',

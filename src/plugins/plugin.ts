@@ -37,6 +37,8 @@ export interface PluginSpec {
   readonly reloadOnCrash: boolean
   /** What is done about the signals of a gRPC plugin; left out: as where no file says otherwise. */
   readonly policies?: Policies
+  /** Who runs the process of a gRPC plugin, where that is another process than this one. */
+  readonly attachedTo?: number
   /** What a WASM plugin may use up; its call deadline is never longer than `timeoutMs`. */
   readonly limits: PluginLimits
 }
@@ -51,8 +53,36 @@ export interface PluginSurroundings {
   readonly runFolder: () => string
   /** Notes a process, so that it can be ended later should the gateway be killed before it. */
   readonly noteProcess?: (pid: number) => ProcessNote
+  /** Where the processes of plugins are run by another process; left out: they are run here. */
+  readonly attachments?: (id: number) => AttachmentSource
   /** The machine's own where it is left out. */
   readonly clock?: Clock
+}
+
+/** How the process of a gRPC plugin is reached; its key is for no log and no command line. */
+export interface Attachment {
+  readonly pid: number
+  readonly checksum: string
+  readonly address:
+    | { network: 'unix'; path: string }
+    | { network: 'tcp'; host: string; port: number }
+  /** PEM of the certificate that the plugin shows. */
+  readonly pluginCertificate: string
+  /** PEM of the certificate and the key that it expects. */
+  readonly certificate: string
+  readonly key: string
+  /** What it answered to GetPluginConfig, as it came. */
+  readonly description: Uint8Array
+}
+
+/** What another process tells of a plugin that it runs. */
+export interface AttachmentSource {
+  /** How it is reached now, or why it cannot be. */
+  current(): Attachment | string
+  /** Tells of every change, until the returned function is called. */
+  watch(changed: () => void): () => void
+  /** It answers neither calls nor pings. */
+  doubted(): void
 }
 
 /** The note of one process. */
@@ -152,6 +182,8 @@ export interface Plugin {
    * time is taken for lost.
    */
   check?(timeoutMs: number): Promise<void>
+  /** How other processes reach it, while it can be called; left out: they cannot. */
+  attachment?(): Attachment | null
   /** Told of every new state. */
   onStateChange?: (state: PluginState) => void
 }

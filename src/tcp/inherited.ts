@@ -4,10 +4,11 @@
  * epoll instance that watches it. From then on Bun accepts from it as from any other. In the same
  * way a listener is given a rest, so that what comes is left to the other processes.
  */
-import { dlopen, FFIType, ptr } from 'bun:ffi'
+import { ptr } from 'bun:ffi'
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import type { SocketHandler, TCPSocketListener, UnixSocketListener } from 'bun'
 import { GatewayError, sentenceOf } from '../base/errors.ts'
+import { type SystemCalls, systemCalls } from '../base/system-calls.ts'
 
 export type Listening<Data> = TCPSocketListener<Data> | UnixSocketListener<Data>
 
@@ -24,9 +25,6 @@ const SO_ACCEPTCONN = 30
 const POLLIN = 1
 /** Below it are the standard streams, which `fcntl` shall not fill. */
 const DESCRIPTOR_MIN = 3
-
-/** One of them is there: that of most systems, or that of small images. */
-const LIBRARIES = ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1']
 
 /** A listening socket that this process holds, which it may accept from or not. */
 export interface SharedListening<Data> {
@@ -57,10 +55,10 @@ export function adoptListening<Data>(
   socket: SocketHandler<Data>,
   place: string,
 ): SharedListening<Data> {
-  const { symbols } = library(place)
+  const calls = library(place)
   refuseOthers(descriptor, place)
-  const flags = symbols.fcntl(descriptor, F_GETFL, 0)
-  symbols.fcntl(descriptor, F_SETFL, flags | O_NONBLOCK)
+  const flags = calls.fcntl(descriptor, F_GETFL, 0)
+  calls.fcntl(descriptor, F_SETFL, flags | O_NONBLOCK)
   // An address that is no file and no port; nobody can know it, and it is gone in a moment.
   const unix = `\0postern-${crypto.randomUUID()}`
   const listening = Bun.listen<Data>({ unix, socket, allowHalfOpen: true })
@@ -114,8 +112,8 @@ class Shared<Data> implements SharedListening<Data> {
     this.#place = place
     this.#seat = descriptorOf(listening, place)
     this.#watch = watchOf(this.#seat, place)
-    const { symbols } = library(place)
-    this.descriptor = this.#checked(symbols.fcntl(source, F_DUPFD_CLOEXEC, DESCRIPTOR_MIN))
+    const calls = library(place)
+    this.descriptor = this.#checked(calls.fcntl(source, F_DUPFD_CLOEXEC, DESCRIPTOR_MIN))
     this.#nothing = openSync('/dev/null', 'r')
   }
 
@@ -125,20 +123,20 @@ class Shared<Data> implements SharedListening<Data> {
 
   pause(): void {
     if (this.#isPaused || this.#isStopped) return
-    const { symbols } = library(this.#place)
+    const calls = library(this.#place)
     const { epoll, event } = this.#watch
     // Before the exchange: the kernel knows what it watches by descriptor and socket together.
-    this.#checked(symbols.epoll_ctl(epoll, EPOLL_CTL_DEL, this.#seat, ptr(event)))
-    this.#checked(symbols.dup3(this.#nothing, this.#seat, O_CLOEXEC))
+    this.#checked(calls.epoll_ctl(epoll, EPOLL_CTL_DEL, this.#seat, ptr(event)))
+    this.#checked(calls.dup3(this.#nothing, this.#seat, O_CLOEXEC))
     this.#isPaused = true
   }
 
   resume(): void {
     if (!this.#isPaused || this.#isStopped) return
-    const { symbols } = library(this.#place)
+    const calls = library(this.#place)
     const { epoll, event } = this.#watch
-    this.#checked(symbols.dup3(this.descriptor, this.#seat, O_CLOEXEC))
-    this.#checked(symbols.epoll_ctl(epoll, EPOLL_CTL_ADD, this.#seat, ptr(event)))
+    this.#checked(calls.dup3(this.descriptor, this.#seat, O_CLOEXEC))
+    this.#checked(calls.epoll_ctl(epoll, EPOLL_CTL_ADD, this.#seat, ptr(event)))
     this.#isPaused = false
   }
 
@@ -148,7 +146,7 @@ class Shared<Data> implements SharedListening<Data> {
     asked.setInt32(0, this.descriptor, true)
     asked.setInt16(4, POLLIN, true)
     const bytes = new Uint8Array(asked.buffer)
-    return library(this.#place).symbols.poll(ptr(bytes), 1, 0) === 1
+    return library(this.#place).poll(ptr(bytes), 1, 0) === 1
   }
 
   stop(): void {
@@ -214,42 +212,18 @@ function descriptorOf(listening: Listening<never> | Listening<unknown>, place: s
 function refuseOthers(descriptor: number, place: string): void {
   const answer = new Int32Array(1)
   const size = new Int32Array([answer.byteLength])
-  const { symbols } = library(place)
-  const asked = symbols.getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, ptr(answer), ptr(size))
+  const calls = library(place)
+  const asked = calls.getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, ptr(answer), ptr(size))
   if (asked === 0 && answer[0] === 1) return
   refuse(place, `descriptor ${descriptor} is no listening socket`)
 }
 
-type Library = ReturnType<typeof open>
-let opened: Library | null = null
-
-function library(place: string): Library {
-  opened ??= openFirst(place)
-  return opened
-}
-
-function openFirst(place: string): Library {
-  if (process.platform !== 'linux') refuse(place, `${process.platform} is not supported, Linux is`)
-  const failures: string[] = []
-  for (const name of LIBRARIES) {
-    try {
-      return open(name)
-    } catch (thrown) {
-      failures.push(sentenceOf(thrown))
-    }
+function library(place: string): SystemCalls {
+  try {
+    return systemCalls()
+  } catch (thrown) {
+    return refuse(place, sentenceOf(thrown))
   }
-  return refuse(place, `the C library cannot be called: ${failures[0]}`)
-}
-
-function open(name: string) {
-  const { i32, ptr: pointer, u64 } = FFIType
-  return dlopen(name, {
-    dup3: { args: [i32, i32, i32], returns: i32 },
-    fcntl: { args: [i32, i32, i32], returns: i32 },
-    epoll_ctl: { args: [i32, i32, i32, pointer], returns: i32 },
-    getsockopt: { args: [i32, i32, i32, pointer, pointer], returns: i32 },
-    poll: { args: [pointer, u64, i32], returns: i32 },
-  })
 }
 
 function refuse(place: string, problem: string): never {

@@ -1,20 +1,22 @@
 /** Accepts clients for one server group and keeps their sessions. */
 import { chmodSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
-import type { Socket, SocketHandler, TCPSocketListener, UnixSocketListener } from 'bun'
+import type { Socket, SocketHandler } from 'bun'
 import { addressText } from '../base/address.ts'
 import { GatewayError } from '../base/errors.ts'
 import type { Refusal } from '../hooks/verdict.ts'
 import type { EncryptionTerms } from '../protocols/protocol.ts'
+import { Cancellation } from './cancellation.ts'
 import { type Descriptors, processDescriptors } from './descriptors.ts'
+import type { Listening } from './inherited.ts'
 import { noDescriptors, SHUTTING_DOWN, tooMany } from './refusals.ts'
 import { Session } from './session.ts'
+import type { Accepting, Sharing } from './sharing.ts'
 import type { ListenerOptions, Surroundings } from './surroundings.ts'
 import type { Tenancy } from './tenancy.ts'
 import type { ClientSide } from './tls.ts'
 import { makeWay, withMode } from './unix-socket.ts'
 
-type Listening = TCPSocketListener<ClientSide> | UnixSocketListener<ClientSide>
 /** What may be another after a reload. */
 type Socketed = Pick<ListenerOptions, 'address' | 'socketMode'>
 
@@ -32,13 +34,15 @@ export class Listener {
   #options: ListenerOptions
   #around: Surroundings
   readonly #descriptors: Descriptors
+  /** Null where this is the only process. */
+  readonly #sharing: Sharing | null
   readonly #sessions = new Set<Session>()
   readonly #closed = (session: Session): void => this.#forget(session)
   /** Those of them that were over `sessionsMax`: they take no place, and are heard out. */
   readonly #refused = new Set<Session>()
-  #listening: Listening | null = null
+  #listening: Accepting | null = null
   /** Opened for the address of a reload that is under way. */
-  #opened: Listening | null = null
+  #opened: Accepting | null = null
   #beating: Timer | null = null
   #number = 0
   #emptied: (() => void) | null = null
@@ -50,6 +54,7 @@ export class Listener {
   constructor(options: ListenerOptions) {
     this.#options = options
     this.#descriptors = options.descriptors ?? processDescriptors()
+    this.#sharing = options.sharing ?? null
     this.group = options.group
     const { group, protocol } = options
     const instance = crypto.randomUUID().slice(0, 8)
@@ -65,6 +70,10 @@ export class Listener {
   get sessions(): number {
     return this.#sessions.size
   }
+  /** With all processes of the gateway. */
+  get sessionsEverywhere(): number {
+    return this.#sharing?.sessions(this.group) ?? this.#sessions.size
+  }
   get sessionsMax(): number {
     return this.#options.sessionsMax
   }
@@ -76,7 +85,7 @@ export class Listener {
   get address(): string {
     const { address } = this.#options
     const listening = this.#listening
-    if (address.network === 'tcp' && listening !== null && 'port' in listening) {
+    if (address.network === 'tcp' && listening?.port !== undefined) {
       return addressText({ ...address, port: listening.port })
     }
     return addressText(address)
@@ -139,23 +148,24 @@ export class Listener {
   }
 
   async #makeWay({ address }: Socketed): Promise<void> {
+    // One that is handed over is there already.
+    if (this.#sharing?.serves === true) return
     if (address.network === 'unix') await makeWay(address.path, `servers.${this.group}.address`)
   }
 
-  #open({ address, socketMode = SOCKET_MODE }: Socketed): Listening {
-    const shared = { socket: this.#clientHandlers(), allowHalfOpen: true }
-    try {
-      return address.network === 'unix'
-        ? withMode(socketMode, () => Bun.listen<ClientSide>({ unix: address.path, ...shared }))
-        : Bun.listen<ClientSide>({
-            hostname: address.host || '0.0.0.0',
-            port: address.port,
-            ...shared,
-          })
-    } catch (cause) {
-      const place = `servers.${this.group}.address: cannot listen on ${addressText(address)}`
-      throw new GatewayError('LISTEN_FAILED', `${place}; is another process using it?`, { cause })
-    }
+  #open({ address, socketMode = SOCKET_MODE }: Socketed): Accepting {
+    const { group } = this
+    const handlers = this.#clientHandlers()
+    const open = (): Listening<ClientSide> => listenAt(group, { address, socketMode }, handlers)
+    return this.#sharing?.listen({ group, address, handlers, open }) ?? open()
+  }
+
+  /** Carries out what a CancelRequest asks that came to another process; false: not known here. */
+  cancel(request: Uint8Array, done: () => void): boolean {
+    const target = this.#around.cancelTargets.get(this.#around.protocol.cancelTarget(request))
+    if (target === undefined || target.unmet) return false
+    new Cancellation(target, request, this.#around, done)
+    return true
   }
 
   /** No new clients; sessions end when idle, and by force after `timeoutMs`. Idempotent. */
@@ -211,6 +221,7 @@ export class Listener {
     socket.data = session
     this.#sessions.add(session)
     if (refusal !== null) this.#refused.add(session)
+    else this.#sharing?.accepted(this.group)
     account.sessionsTotal += 1
     account.sessionsOpen += 1
     if (refusal !== null) account.sessionsRefused += 1
@@ -219,7 +230,8 @@ export class Listener {
 
   /** Takes a place for one session more, or tells why there is none. */
   #refusal(): Refusal | null {
-    if (this.#sessions.size - this.#refused.size >= this.sessionsMax) {
+    const open = this.#sharing?.sessions(this.group) ?? this.#sessions.size - this.#refused.size
+    if (open >= this.sessionsMax) {
       return tooMany(this.group, this.sessionsMax)
     }
     if (this.#descriptors.takeForSession()) return null
@@ -242,14 +254,38 @@ export class Listener {
       if (this.#draining !== null) session.drain(false, this.#farewell)
     }
     for (const pool of this.#options.pools.values()) pool.check(now)
+    this.#sharing?.check()
   }
 
   #forget(session: Session): void {
     if (!this.#sessions.delete(session)) return
     if (this.#refused.delete(session)) this.#descriptors.refusedEnded()
-    else this.#descriptors.sessionEnded()
+    else {
+      this.#descriptors.sessionEnded()
+      this.#sharing?.ended(this.group)
+    }
     this.#options.account.sessionsOpen -= 1
     if (this.#sessions.size === 0) this.#emptied?.()
+  }
+}
+
+function listenAt(
+  group: string,
+  { address, socketMode }: Required<Socketed>,
+  handlers: SocketHandler<ClientSide>,
+): Listening<ClientSide> {
+  const shared = { socket: handlers, allowHalfOpen: true }
+  try {
+    return address.network === 'unix'
+      ? withMode(socketMode, () => Bun.listen<ClientSide>({ unix: address.path, ...shared }))
+      : Bun.listen<ClientSide>({
+          hostname: address.host || '0.0.0.0',
+          port: address.port,
+          ...shared,
+        })
+  } catch (cause) {
+    const place = `servers.${group}.address: cannot listen on ${addressText(address)}`
+    throw new GatewayError('LISTEN_FAILED', `${place}; is another process using it?`, { cause })
   }
 }
 

@@ -31,16 +31,20 @@ export interface BlockConfig {
 /** One for the process: a user's salt is the same over reloads. */
 const saltKey = randomBytes(32)
 
-/** The pool of one upstream; null where every client has a connection of its own. */
+/**
+ * The pool of one upstream; null where every client has a connection of its own. `share` says what
+ * of its size is for this process.
+ */
 export function createServerPool(
   upstream: Upstream,
   protocol: Protocol,
   { client, pool, proxy }: BlockConfig,
+  share: (size: number) => number = (size) => size,
 ): ServerPool | null {
   const login = loginOf(client, pool)
   if (login === null && pool.mode === 'none') return null
   const connections = new Pool<KeptServer>({
-    sizeMax: pool.mode === 'none' ? Number.POSITIVE_INFINITY : poolSize(pool.size),
+    sizeMax: pool.mode === 'none' ? Number.POSITIVE_INFINITY : share(poolSize(pool.size)),
     waitTimeoutMs: pool.waitTimeout,
   })
   const errands = login === null ? null : (protocol.errands?.(login) ?? null)

@@ -295,11 +295,15 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
 
   cancel(request: Uint8Array): void {
     this.#around.account.cancelRequests += 1
-    const target = this.#around.cancelTargets.get(this.#around.protocol.cancelTarget(request))
+    const { cancelTargets, protocol, sharing = null, group } = this.#around
+    const target = cancelTargets.get(protocol.cancelTarget(request))
     // A client that is refused, because there are too many, may still cancel what another does.
-    if (target === undefined || target.unmet) return this.close(null)
+    if (target?.unmet || (target === undefined && sharing === null)) return this.close(null)
     this.#state = 'cancelling'
     this.#server.leave(null)
+    if (target === undefined) {
+      return sharing?.cancel(group, request.slice(), () => this.close(null))
+    }
     new Cancellation(target, request.slice(), this.#around, () => this.close(null))
   }
 

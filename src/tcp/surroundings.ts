@@ -13,6 +13,7 @@ import type { Place } from './facts.ts'
 import type { KeptServer } from './kept-server.ts'
 import type { DirectionHooks } from './pump.ts'
 import type { ServerPool } from './server-pool.ts'
+import type { Sharing } from './sharing.ts'
 import type { Tenancy } from './tenancy.ts'
 import type { TlsOptions } from './tls.ts'
 
@@ -43,6 +44,8 @@ export interface ListenerOptions {
   readonly tls: TlsOptions | null
   /** Left out: those of the process. */
   readonly descriptors?: Descriptors
+  /** Left out: no other process of the gateway accepts here. */
+  readonly sharing?: Sharing | null
   /** 0: none. */
   readonly loginTimeoutMs: number
   readonly idleTimeoutMs: number

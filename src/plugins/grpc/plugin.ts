@@ -10,6 +10,7 @@ import { CallCounts } from '../../metrics/calls.ts'
 import { PluginLife } from '../life.ts'
 import type {
   Admission,
+  Attachment,
   Plugin,
   PluginManifest,
   PluginSpec,
@@ -107,6 +108,11 @@ class GrpcPlugin implements Plugin {
 
   stop(): Promise<void> {
     return this.#life.stop()
+  }
+
+  attachment(): Attachment | null {
+    const running = this.#running
+    return running === null || this.#life.state !== 'ready' ? null : running.attachment
   }
 
   async check(timeoutMs: number): Promise<void> {

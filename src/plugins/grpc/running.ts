@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { GatewayError, sentenceOf } from '../../base/errors.ts'
 import { settlesIn } from '../../base/settles.ts'
-import type { PluginSpec, PluginSurroundings } from '../plugin.ts'
+import type { Attachment, PluginSpec, PluginSurroundings } from '../plugin.ts'
 import { type Identity, makeIdentity } from './cert.ts'
 import { connect, type PluginClient } from './client.ts'
 import { metricsSocketIn } from './description.ts'
@@ -64,6 +64,8 @@ export interface Running {
   stop(): Promise<void>
   /** Takes it down without asking, for it has failed. Idempotent. */
   kill(): Promise<void>
+  /** How other processes of the gateway reach it. */
+  readonly attachment: Attachment
 }
 
 /** Puts the plugin's name and path in front of a sentence without a subject. */
@@ -75,6 +77,12 @@ function blame(request: StartRequest, thrown: unknown): GatewayError {
   return new GatewayError(thrown.code, `${subject}: ${thrown.message}`, { cause: thrown.cause })
 }
 
+/** What both sides of the connection have shown each other. */
+interface Terms {
+  readonly handshake: Handshake
+  readonly identity: Identity
+}
+
 class RunningPlugin implements Running {
   readonly pid: number
   readonly checksum: string
@@ -83,6 +91,7 @@ class RunningPlugin implements Running {
   readonly #process: Launched
   readonly #client: PluginClient
   readonly #cleanUp: () => Promise<void>
+  readonly #terms: Terms
   #stopping: Promise<void> | null = null
   #end: GatewayError | null = null
 
@@ -92,6 +101,7 @@ class RunningPlugin implements Running {
     process: Launched,
     client: PluginClient,
     cleanUp: () => Promise<void>,
+    terms: Terms,
   ) {
     this.pid = process.pid
     this.checksum = checksum
@@ -99,6 +109,7 @@ class RunningPlugin implements Running {
     this.#process = process
     this.#client = client
     this.#cleanUp = cleanUp
+    this.#terms = terms
     const noticing = process.exited.then((end) => this.#noticeEnd(end))
     noticing.catch((cause) => request.log.error({ plugin: request.plugin }, sentenceOf(cause)))
   }
@@ -109,6 +120,19 @@ class RunningPlugin implements Running {
 
   get lastLines(): LastLines {
     return this.#request.lastLines
+  }
+
+  get attachment(): Attachment {
+    const { handshake, identity } = this.#terms
+    return {
+      pid: this.pid,
+      checksum: this.checksum,
+      address: handshake.address,
+      pluginCertificate: handshake.certificate,
+      certificate: identity.certificate,
+      key: identity.key,
+      description: encodeStruct(this.description),
+    }
   }
 
   async call(method: string, params: Struct, timeoutMs: number): Promise<Struct> {
@@ -182,8 +206,8 @@ function socketsOf(address: Handshake['address'], description: Struct): readonly
   return paths.filter((path) => path !== null)
 }
 
-/** What a plugin answered; throws a GatewayError(PLUGIN_CALL) where that cannot be read. */
-function readResult(method: string, bytes: Uint8Array): Struct {
+/** What a plugin answered to a method; throws a GatewayError(PLUGIN_CALL) where that cannot be read. */
+export function readResult(method: string, bytes: Uint8Array): Struct {
   try {
     return decodeStruct(bytes)
   } catch (thrown) {
@@ -287,7 +311,9 @@ async function start(
       return removeSockets({ folder, address, metrics })
     }
     const client = connect(handshake, identity, spec.resultBytesMax)
-    running = new RunningPlugin(request, executable.checksum, launched, client, cleanUp)
+    const { checksum } = executable
+    const terms = { handshake, identity }
+    running = new RunningPlugin(request, checksum, launched, client, cleanUp, terms)
     request.log.debug({ plugin: request.plugin, pid: running.pid }, 'shaken hands with the plugin')
     const draining = running.drain()
     draining.catch((cause) => request.log.debug({ plugin: request.plugin }, sentenceOf(cause)))
