@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
 import { type ControlServer, startControl } from './admin/control.ts'
 import { MetricsHttp } from './admin/metrics-http.ts'
-import { reapProcesses } from './admin/process-notes.ts'
+import { reapFor, reapProcesses } from './admin/process-notes.ts'
 import type { ReloadReport, StatusReport } from './admin/report.ts'
 import { openRunFolder, type RunFolder } from './admin/run-folder.ts'
 import { joinServiceManager, type ServiceManager } from './admin/service-manager.ts'
@@ -13,6 +13,7 @@ import { createLog, setLevel } from './base/log.ts'
 import { settlesIn } from './base/settles.ts'
 import type { LoadedConfig } from './config/load.ts'
 import type { LoggerConfig } from './config/schema.ts'
+import { refuseOtherWorkers, workersOf } from './config/workers.ts'
 import type { Generation } from './generation.ts'
 import { Generations } from './generations.ts'
 import { startTicker } from './hooks/ticker.ts'
@@ -20,8 +21,10 @@ import { Lasting } from './lasting.ts'
 import { createMeter, type Meter } from './metrics/meter.ts'
 import { createMergedPage } from './metrics/page.ts'
 import { type Scrapes, startScrapes } from './metrics/scrape.ts'
+import type { PluginStatus } from './plugins/plugin.ts'
 import type { PluginRegistry } from './plugins/registry.ts'
 import { declareReadings, type ReloadCounts, scrapeTargets, statusOf } from './readings.ts'
+import { Supervision } from './supervision.ts'
 
 export interface GatewayOptions {
   readonly loaded: LoadedConfig
@@ -48,6 +51,8 @@ export class Gateway {
   readonly #lasting: Lasting
   readonly #generations: Generations
   readonly #metricsHttp: MetricsHttp
+  /** Null where this process serves the clients itself. */
+  readonly #supervision: Supervision | null
   readonly #reloads: ReloadCounts = { done: 0, refused: 0, lastError: '' }
   #runFolder: RunFolder | null = null
   /** The plugins whose pages are fetched. */
@@ -68,17 +73,26 @@ export class Gateway {
     this.#logger = options.loaded.config.loggers.default
     this.log = createLog({ group: 'default', ...this.#logger })
     this.#meter = createMeter({ log: this.log })
-    this.#lasting = new Lasting(this.log)
+    const workers = workersOf(options.loaded.config)
+    this.#supervision = workers === 1 ? null : this.#supervising(workers)
+    this.#lasting = new Lasting(this.log, this.#supervision?.sharing)
     this.#generations = new Generations(this.#surroundings(), this.#lasting)
     this.#metricsHttp = new MetricsHttp({
       page: createMergedPage({
         meter: this.#meter,
         pages: () => this.#scrapes?.pages() ?? [],
+        own: async (own) => (await this.#supervision?.families(own)) ?? own,
         log: this.log,
       }),
       ready: () => (this.#state === 'ready' ? [] : [`the gateway is ${this.#state}`]),
       log: this.log,
     })
+  }
+
+  #supervising(workers: number): Supervision {
+    const { dev, env } = this.#options
+    const folder = (): string => this.#folder(env).path
+    return new Supervision({ workers, log: this.log, meter: this.#meter, dev, folder })
   }
 
   #surroundings() {
@@ -176,15 +190,16 @@ export class Gateway {
     for (const { listener, blocks } of services) {
       await listener.prepare()
       listener.start()
-      blocks.watch()
+      if (this.#supervision === null) blocks.watch()
       this.log.info(
         { server: listener.group, protocol: listener.protocol },
         `listening on ${listener.address}`,
       )
     }
+    await this.#supervision?.start(generation)
     this.#control = await startControl(this.#folder(this.#options.env), {
-      status: () => this.status(),
-      plugins: () => this.#generations.current?.registry.statuses() ?? [],
+      status: () => this.#supervision?.freshStatus(() => this.#ownStatus()) ?? this.status(),
+      plugins: () => this.#supervision?.plugins(() => this.#plugins()) ?? this.#plugins(),
       reload: () => this.reload(),
     })
     const metrics = await this.#metricsHttp.prepare(config.metrics.default)
@@ -202,6 +217,15 @@ export class Gateway {
   }
 
   status(): StatusReport {
+    const own = this.#ownStatus()
+    return this.#supervision?.status(own) ?? own
+  }
+
+  #plugins(): readonly PluginStatus[] {
+    return this.#generations.current?.registry.statuses() ?? []
+  }
+
+  #ownStatus(): StatusReport {
     return statusOf(this.#sources, {
       state: this.#state,
       uptimeSeconds: (performance.now() - this.#startedAt) / 1000,
@@ -271,8 +295,10 @@ export class Gateway {
     this.#refuseLate()
     const loaded = this.#options.load()
     for (const notice of loaded.notices) this.log.warn(notice)
+    refuseOtherWorkers(this.#options.loaded, loaded)
     const next = await this.#generations.prepare(loaded)
     try {
+      await this.#supervision?.prepare(next)
       const metrics = await this.#metricsHttp.prepare(next.config.metrics.default)
       try {
         this.#refuseLate()
@@ -281,15 +307,20 @@ export class Gateway {
         throw thrown
       }
       // From here on nothing fails, and nothing waits until the reference is exchanged.
+      const committed = this.#supervision?.commit(next)
       const changes = this.#generations.takeOver(next)
       this.#relog(next.config.loggers.default)
       this.#scrape(next.registry, loaded)
       for (const stop of this.#tickers) stop()
       this.#tickers = startTickers(next)
       await metrics.commit()
+      await committed
       return changes
     } catch (thrown) {
-      if (this.#generations.current !== next) await this.#generations.drop(next)
+      if (this.#generations.current !== next) {
+        this.#supervision?.abandon(next)
+        await this.#generations.drop(next)
+      }
       throw thrown
     }
   }
@@ -320,9 +351,14 @@ export class Gateway {
       await this.#told(generation.desk.tell('onSignal', { signal }), 'the signal')
       const { drainTimeout } = generation.config
       const { listeners } = this.#generations
-      const drained = Promise.all(listeners.map((listener) => listener.drain(drainTimeout)))
+      const served = this.#supervision?.drain(drainTimeout)
+      const drained = Promise.all([
+        served,
+        ...listeners.map((listener) => listener.drain(drainTimeout)),
+      ])
       const forced = this.#forced.promise.then(() => {
         for (const listener of listeners) listener.force()
+        this.#supervision?.force()
         return settlesIn(FORCED_WITHIN_MS, drained)
       })
       await Promise.race([drained, forced])
@@ -336,6 +372,7 @@ export class Gateway {
     await this.#metricsHttp.stop()
     const isInOrder = await this.#unlessForced(this.#generations.stop())
     await this.#control?.stop()
+    this.#supervision?.kill()
     if (!(isIdle && isInOrder) && this.#runFolder !== null) reapProcesses(this.#runFolder.path)
     this.#runFolder?.close()
     this.#manager?.leave()
@@ -364,25 +401,17 @@ async function tellEnd({ desk, services }: Generation): Promise<void> {
   }
 }
 
-/** With what the page of metrics is served over HTTPS; null: over HTTP. */
-/** Ends what a killed gateway left; false where something of it is left even so. */
-function reapFor(log: Logger, folder: string): boolean {
-  const { ended, left, unreadable } = reapProcesses(folder)
-  for (const pid of ended) log.warn({ pid }, 'ended a plugin that a killed gateway had left')
-  for (const note of unreadable) {
-    log.warn({}, `${note} cannot be read: if a killed gateway left that process, end it yourself`)
-  }
-  for (const pid of left) {
-    log.error({ pid }, 'a plugin that a killed gateway had left does not end; end it yourself')
-  }
-  return left.length === 0
-}
-
 /** One for each server that asks for it. */
 function startTickers({ config, services, desk }: Generation): readonly (() => void)[] {
   return services.flatMap(({ group, listener }) => {
     const { enableTicker, tickInterval } = config.servers[group]!
     if (!enableTicker) return []
-    return [startTicker({ intervalMs: tickInterval, desk, connections: () => listener.sessions })]
+    return [
+      startTicker({
+        intervalMs: tickInterval,
+        desk,
+        connections: () => listener.sessionsEverywhere,
+      }),
+    ]
   })
 }

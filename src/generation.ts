@@ -11,6 +11,7 @@ import { announcements, newClientParams, runParams } from './config/announcement
 import { dottedKeys, withChanges } from './config/dotted.ts'
 import type { LoadedConfig } from './config/load.ts'
 import type { Config, ServerConfig } from './config/schema.ts'
+import { refuseTooManyWorkers, workersOf } from './config/workers.ts'
 import type { ObserverDesk } from './hooks/observers.ts'
 import { runSettings } from './hooks/settings.ts'
 import type { HookTally } from './hooks/tally.ts'
@@ -85,6 +86,7 @@ export async function buildGeneration(
   const services: Service[] = []
   try {
     await startPlugins(registry, loaded, options)
+    if (loaded.handed === undefined) refuseCrowds(registry, loaded)
     const desk = assembleDesk(registry, loaded.plugins.observersQueuedMax, tally)
     options.bound?.(registry)
     const config = await settleConfig(registry, loaded, tally)
@@ -144,6 +146,21 @@ async function startPlugins(
   const failures = await registry.tryAll(specs, make)
   if (failures.length === 0) return
   throw new GatewayError('PLUGIN_FILE', failures.map(sentenceOf).join('\n'))
+}
+
+/** Throws CONFIG_INVALID where more than one process cannot serve by what is configured. */
+function refuseCrowds({ placed }: PluginRegistry, { config }: LoadedConfig): void {
+  const workers = workersOf(config)
+  if (workers === 1) return
+  refuseTooManyWorkers(config)
+  for (const { plugin } of placed) {
+    const most = plugin.manifest?.workersMax ?? null
+    if (most === null || workers <= most) continue
+    const problem = `plugin "${plugin.name}" works with ${most} worker at most`
+    const why = 'what it keeps in one of them is not seen by the others'
+    const cure = `set workers: ${most}, or take the plugin out`
+    throw new GatewayError('CONFIG_INVALID', `${problem}, not with ${workers}: ${why}; ${cure}`)
+  }
 }
 
 /** A plugin whose process is run by another process is only reached from here. */

@@ -62,9 +62,9 @@ export class Generations {
    * Builds one beside the current one, up to its listening: then it can take over, or be dropped.
    * Throws a GatewayError where anything of it fails; nothing of it is left then.
    */
-  async prepare(loaded: LoadedConfig): Promise<Generation> {
+  async prepare(loaded: LoadedConfig, { everyPlugin = false } = {}): Promise<Generation> {
     this.#refuseCrowd(loaded)
-    const next = await this.#build(loaded, { everyPlugin: false, bound: (all) => all.watch() })
+    const next = await this.#build(loaded, { everyPlugin, bound: (all) => all.watch() })
     this.#warnOfSockets(next)
     try {
       for (const { listener, options } of next.services) {

@@ -7,8 +7,8 @@ import { GatewayError, sentenceOf } from '../base/errors.ts'
 import type { PluginReport, ReloadReport, StatusReport } from './report.ts'
 
 export interface ControlAnswers {
-  status(): StatusReport
-  plugins(): readonly PluginReport[]
+  status(): StatusReport | Promise<StatusReport>
+  plugins(): readonly PluginReport[] | Promise<readonly PluginReport[]>
   /** Never rejects: what fails is in the report. */
   reload(): Promise<ReloadReport>
 }

@@ -13,6 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import type { Logger } from 'pino'
 import * as z from 'zod'
 import { sentenceOf } from '../base/errors.ts'
 import { identityOf, isAlive, leadsGroup } from './process-identity.ts'
@@ -180,4 +181,17 @@ function fileOf(stat: () => { readonly dev: bigint; readonly ino: bigint } | nul
   } catch {
     return ''
   }
+}
+
+/** Ends what a killed gateway left; false where something of it is left even so. */
+export function reapFor(log: Logger, folder: string): boolean {
+  const { ended, left, unreadable } = reapProcesses(folder)
+  for (const pid of ended) log.warn({ pid }, 'ended a plugin that a killed gateway had left')
+  for (const note of unreadable) {
+    log.warn({}, `${note} cannot be read: if a killed gateway left that process, end it yourself`)
+  }
+  for (const pid of left) {
+    log.error({ pid }, 'a plugin that a killed gateway had left does not end; end it yourself')
+  }
+  return left.length === 0
 }

@@ -40,6 +40,17 @@ export interface ReloadReport {
   readonly tookMs: number
 }
 
+/** One of several processes that serve the clients of a gateway. */
+export interface WorkerStatus {
+  readonly worker: number
+  /** Null while there is none. */
+  readonly pid: number | null
+  readonly sessions: number
+  readonly generation: number
+  /** Times that it was replaced. */
+  readonly restarts: number
+}
+
 export interface StatusReport {
   readonly version: string
   readonly pid: number
@@ -67,6 +78,8 @@ export interface StatusReport {
   readonly plugins: { readonly total: number; readonly ready: number }
   /** Where metrics are served, or "". */
   readonly metricsAddress: string
+  /** Left out where the gateway serves its clients itself. */
+  readonly workers?: readonly WorkerStatus[]
 }
 
 /** One plugin, in the shape of PluginStatus; told apart so that nothing here needs plugins. */
@@ -144,6 +157,17 @@ export function parseStatusReport(answer: unknown): StatusReport {
     },
     plugins: { total: plugins.number('total'), ready: plugins.number('ready') },
     metricsAddress: report.text('metricsAddress'),
+    ...(report.has('workers') ? { workers: report.list('workers').map(workerOf) } : {}),
+  }
+}
+
+function workerOf(worker: Fields): WorkerStatus {
+  return {
+    worker: worker.number('worker'),
+    pid: worker.numberOrNull('pid'),
+    sessions: worker.number('sessions'),
+    generation: worker.number('generation'),
+    restarts: worker.number('restarts'),
   }
 }
 
@@ -204,6 +228,10 @@ class Fields {
     }
     this.#values = new Map(Object.entries(value))
     this.#place = place
+  }
+
+  has(key: string): boolean {
+    return this.#values.has(key)
   }
 
   text(key: string): string {

@@ -21,6 +21,7 @@ export const ERROR_CODES = [
   'RUN_FOLDER',
   'UPSTREAM_UNREACHABLE',
   'USAGE',
+  'WORKER',
 ] as const
 
 export type ErrorCode = (typeof ERROR_CODES)[number]

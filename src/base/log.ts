@@ -16,6 +16,8 @@ import { logText } from './log-text.ts'
 export interface LogOptions {
   /** Name of the logger group; every record carries it. */
   readonly group?: string
+  /** The process among several of one gateway; every record carries it. */
+  readonly worker?: number
   /** `syslog` and `rsyslog` are accepted, but nothing is sent there yet. */
   readonly output?: readonly LogOutput[]
   readonly level?: LogLevel
@@ -63,7 +65,7 @@ export function createLog(options: LogOptions = {}): Logger {
   }
   const log = pino(
     {
-      base: { group: options.group ?? 'default' },
+      base: baseOf(options),
       level: pinoLevel(options.level ?? 'info'),
       messageKey: 'message',
       timestamp: timestampOf(options.timeFormat ?? 'unix'),
@@ -76,7 +78,19 @@ export function createLog(options: LogOptions = {}): Logger {
     },
     everywhere,
   )
+  relays.set(log, (line) => everywhere.write(line))
   return redactChildren(log)
+}
+
+function baseOf({ group = 'default', worker }: LogOptions): Record<string, unknown> {
+  return worker === undefined ? { group } : { group, worker }
+}
+
+const relays = new WeakMap<Logger, (line: string) => void>()
+
+/** Writes records that another process has made to the outputs of a logger, as they are. */
+export function relayTo(log: Logger): (line: string) => void {
+  return relays.get(log) ?? (() => undefined)
 }
 
 /** A child keeps the level that its parent had when it was made; so the living ones are known. */

@@ -96,11 +96,20 @@ const TREE: Readonly<Record<string, Entry>> = {
 
 const ROOT: Entry = { about: 'A plugin-driven gateway for databases', under: TREE }
 
+/** What the gateway's own executable is told to be by it. */
+const WORKER_COMMAND = '--worker-of-a-gateway'
+const WORKER: Entry = {
+  about: 'Serve for a gateway',
+  load: async () => (await import('./worker.ts')).worker,
+}
+
 /** Runs a command line; returns the exit status. Errors are told on standard error, once. */
 export async function runCli(argv: readonly string[], io: ProcessIo): Promise<number> {
-  let entry = ROOT
+  // No command: none of the tree begins so, and nobody is told of it.
+  const [first] = argv
+  let entry = first === WORKER_COMMAND ? WORKER : ROOT
   const path = ['postern']
-  const rest = [...argv]
+  const rest = entry === WORKER ? [] : [...argv]
   while (entry.under !== undefined && rest[0] !== undefined && !rest[0].startsWith('-')) {
     const name = rest.shift()!
     const next = Object.hasOwn(entry.under, name) ? entry.under[name] : undefined

@@ -55,6 +55,7 @@ export function statusText(report: StatusReport, colours: boolean): string {
     '',
     upstreamsTable(report.upstreams, colours),
     '',
+    ...workersTable(report, colours),
     ...facts.map(([name = '', fact = '']) => `${name.padEnd(width)}  ${fact}`),
   ].join('\n')
 }
@@ -89,6 +90,20 @@ function upstreamsTable(upstreams: readonly UpstreamReport[], colours: boolean):
     upstream.lastError,
   ])
   return renderTable(['GROUP', 'BLOCK', 'UPSTREAM', 'REACHABLE', 'LAST ERROR'], rows, colours)
+}
+
+/** Nothing where the gateway serves its clients itself. */
+function workersTable({ workers = [] }: StatusReport, colours: boolean): readonly string[] {
+  if (workers.length === 0) return []
+  const rows = workers.map(({ worker, pid, sessions, generation, restarts }) => [
+    worker,
+    pid ?? 'none',
+    sessions,
+    generation,
+    restarts,
+  ])
+  const heads = ['WORKER', 'PROCESS', 'SESSIONS', 'GENERATION', 'RESTARTS']
+  return [renderTable(heads, rows, colours), '']
 }
 
 function reachableCell(reachable: boolean | null): Cell {

@@ -1,7 +1,7 @@
 /** The one page that Prometheus gets: ours and the plugins', merged when it is asked for. */
 import type { Logger } from 'pino'
 import { renderPage } from './exposition.ts'
-import { familiesOf } from './family.ts'
+import { type Family, familiesOf } from './family.ts'
 import { type DroppedFamily, mergePages, type PluginPage } from './merge.ts'
 import type { Meter } from './meter.ts'
 
@@ -9,6 +9,8 @@ export interface MergedPageOptions {
   readonly meter: Meter
   /** The pages of plugins that serve their own; left out: none do. */
   readonly pages?: () => readonly PluginPage[]
+  /** Our own families with those of other processes; left out: there are none. */
+  readonly own?: ((own: readonly Family[]) => Promise<readonly Family[]>) | undefined
   readonly log: Logger
 }
 
@@ -33,7 +35,8 @@ export function createMergedPage(options: MergedPageOptions): () => Promise<stri
   )
 
   const make = async () => {
-    const merged = mergePages(await familiesOf(meter.registry), options.pages?.() ?? [])
+    const own = await familiesOf(meter.registry)
+    const merged = mergePages((await options.own?.(own)) ?? own, options.pages?.() ?? [])
     dropped = merged.dropped
     for (const drop of dropped) {
       const key = JSON.stringify(drop)

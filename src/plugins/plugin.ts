@@ -115,6 +115,8 @@ export interface PluginManifest {
   readonly requires: readonly { readonly name: string; readonly version: string }[]
   /** Where the plugin serves Prometheus text itself (gRPC plugins), else null. */
   readonly metricsSocket: string | null
+  /** With how many workers it does what it promises, where it keeps data in each; null: any. */
+  readonly workersMax?: number | null
 }
 
 export interface PluginStatus {

@@ -65,13 +65,13 @@ const placeOf = ({ group, address }: Pick<Wanted, 'group' | 'address'>): string 
 /** Of the process that holds the sockets. */
 export class HeldSockets implements Sharing {
   readonly serves = false
-  readonly #page: TurnsPage
+  readonly #page: () => TurnsPage
   readonly #numbers: () => GroupNumbers
   readonly #held = new Map<SharedListening<ClientSide>, HeldSocket>()
   /** Opened since the last time that all were handed out. */
   readonly #fresh = new Set<SharedListening<ClientSide>>()
 
-  constructor(page: TurnsPage, numbers: () => GroupNumbers) {
+  constructor(page: () => TurnsPage, numbers: () => GroupNumbers) {
     this.#page = page
     this.#numbers = numbers
   }
@@ -113,7 +113,7 @@ export class HeldSockets implements Sharing {
 
   sessions(group: string): number {
     const number = this.#numbers().get(group)
-    return number === undefined ? 0 : this.#page.inGroup(number)
+    return number === undefined ? 0 : this.#page().inGroup(number)
   }
 
   share(limit: number): number {

@@ -112,7 +112,8 @@ class GrpcPlugin implements Plugin {
 
   attachment(): Attachment | null {
     const running = this.#running
-    return running === null || this.#life.state !== 'ready' ? null : running.attachment
+    if (running === null || this.#life.state !== 'ready') return null
+    return running.attachment ?? null
   }
 
   async check(timeoutMs: number): Promise<void> {

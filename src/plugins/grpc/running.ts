@@ -64,8 +64,8 @@ export interface Running {
   stop(): Promise<void>
   /** Takes it down without asking, for it has failed. Idempotent. */
   kill(): Promise<void>
-  /** How other processes of the gateway reach it. */
-  readonly attachment: Attachment
+  /** How other processes of the gateway reach it; left out: they cannot. */
+  readonly attachment?: Attachment
 }
 
 /** Puts the plugin's name and path in front of a sentence without a subject. */

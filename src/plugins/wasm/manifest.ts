@@ -32,6 +32,8 @@ export interface WasmManifest {
   readonly requires: readonly { readonly name: string; readonly version: string }[]
   readonly metrics: readonly MetricSpec[]
   readonly config: ConfigSchema
+  /** With how many worker processes it does what it promises; null: with any number. */
+  readonly workers: number | null
 }
 
 const ABI_VERSION = 1
@@ -80,6 +82,7 @@ const SHAPE = z.strictObject({
     }),
   ).default([]),
   config: z.unknown().optional(),
+  workers: z.number().int().min(1).nullable().default(null),
 })
 
 type Listed = z.infer<typeof SHAPE>

@@ -39,6 +39,7 @@ function configValues(config: Readonly<Record<string, unknown>>): ReadonlyMap<st
 /** What the gateway tells others of a manifest. */
 function publicManifest(name: string, manifest: WasmManifest): PluginManifest {
   const { version, description, authors, license, projectUrl, hooks, requires } = manifest
+  const { workers: workersMax } = manifest
   return {
     name,
     version,
@@ -49,6 +50,7 @@ function publicManifest(name: string, manifest: WasmManifest): PluginManifest {
     hooks: hooks.map((hook) => hook.name),
     requires,
     metricsSocket: null,
+    workersMax,
   }
 }
 
