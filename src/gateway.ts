@@ -191,12 +191,12 @@ export class Gateway {
       await listener.prepare()
       listener.start()
       if (this.#supervision === null) blocks.watch()
-      this.log.info(
-        { server: listener.group, protocol: listener.protocol },
-        `listening on ${listener.address}`,
-      )
     }
     await this.#supervision?.start(generation)
+    for (const { listener } of services) {
+      const facts = { server: listener.group, protocol: listener.protocol }
+      this.log.info(facts, `listening on ${listener.address}`)
+    }
     this.#control = await startControl(this.#folder(this.#options.env), {
       status: () => this.#supervision?.freshStatus(() => this.#ownStatus()) ?? this.status(),
       plugins: () => this.#supervision?.plugins(() => this.#plugins()) ?? this.#plugins(),

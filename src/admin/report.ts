@@ -46,6 +46,7 @@ export interface WorkerStatus {
   /** Null while there is none. */
   readonly pid: number | null
   readonly sessions: number
+  /** The configuration that it serves by; 0: none yet. */
   readonly generation: number
   /** Times that it was replaced. */
   readonly restarts: number

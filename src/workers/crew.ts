@@ -41,6 +41,7 @@ export interface Seat {
   readonly worker: number
   process: WorkerProcess | null
   isServing: boolean
+  /** 0 while it serves nobody. */
   generation: number
   report: WorkerReport | null
   restarts: number
@@ -155,7 +156,7 @@ export class Crew {
     const { worker, report } = seat
     const wasServing = seat.isServing
     const ranMs = performance.now() - seat.startedAt
-    Object.assign(seat, { process: null, isServing: false, report: null })
+    Object.assign(seat, { process: null, isServing: false, generation: 0, report: null })
     told.gone(worker, report)
     for (const { process } of this.#serving) process?.send({ kind: 'turn' })
     seat.answered?.(null)

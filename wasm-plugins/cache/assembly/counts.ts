@@ -117,4 +117,6 @@ function told(metric: Metric, count: i32): i32 {
 
 const ABOUT = 'Answers repeated reading statements from memory until something is written'
 export const manifest = new Manifest('cache', '1.0.0', ABOUT)
+// A write that comes to another worker would not be seen here before its reply goes on.
+manifest.workers(1)
 export const counts = new Counts(manifest)

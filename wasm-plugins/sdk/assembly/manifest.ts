@@ -33,6 +33,7 @@ export class Manifest {
   private authorList: string = ''
   private licenseName: string = ''
   private url: string = ''
+  private workersMax: i32 = 0
 
   constructor(
     private readonly name: string,
@@ -117,6 +118,15 @@ export class Manifest {
     return this
   }
 
+  /**
+   * With how many workers of a gateway it does what it promises: what it keeps is seen by the
+   * sessions of one worker only. A gateway with more refuses it; not called: any number will do.
+   */
+  workers(most: i32): this {
+    this.workersMax = most
+    return this
+  }
+
   /** Outputs all of it; returns what `describe` must return. */
   output(): i32 {
     const json = new Json().object().key('abi').integer(1)
@@ -126,6 +136,7 @@ export class Manifest {
     writeList(json, this.authorList)
     json.key('tags')
     writeList(json, this.tagList)
+    if (this.workersMax > 0) json.key('workers').integer(this.workersMax)
     json.key('hooks').raw(this.hooks.slice).endArray()
     json.key('requires').raw(this.required.slice).endArray()
     json.key('metrics').raw(this.metrics.slice).endArray()

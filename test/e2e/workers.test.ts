@@ -1,0 +1,346 @@
+/** Several processes that serve the clients of one gateway: who gets them, and what is lost. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { createConnection } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { freePort } from '../kit/free-port.ts'
+import { cancelRequest, query } from '../kit/frontend.ts'
+import { type RunningGateway, runPostern } from '../kit/gateway.ts'
+import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
+import { metric, startBefore, statusOf, until } from '../kit/traffic.ts'
+import { connectWire, openSession, Wire } from '../kit/wire.ts'
+import { at, edit, GLOBAL, reload, runReload } from './reload-scene.ts'
+
+setDefaultTimeout(20_000)
+
+let postgres: PostgresServer
+beforeAll(async () => {
+  postgres = await startPostgres()
+}, 60_000)
+afterAll(() => postgres.stop())
+
+type Keys = Readonly<Record<string, unknown>>
+
+const start = (server: Keys = {}, top: Keys = {}): Promise<RunningGateway> =>
+  startBefore(postgres, { server, top: { workers: 2, ...top } })
+
+const enter = ({ host, port }: { host: string; port: number }): Promise<Wire> => {
+  const { user, database } = postgres
+  return openSession({ host, port, user, database })
+}
+
+const several = (gateway: RunningGateway, count = 20): Promise<Wire[]> =>
+  Promise.all(Array.from({ length: count }, () => enter(gateway)))
+
+async function workersOf(gateway: RunningGateway) {
+  const { workers = [] } = await statusOf(gateway)
+  return workers
+}
+
+async function sessionsOf(gateway: RunningGateway): Promise<number[]> {
+  return (await workersOf(gateway)).map(({ sessions }) => sessions)
+}
+
+/** The first worker, which was killed once, serves again. */
+function replaced(gateway: RunningGateway): Promise<void> {
+  return until('the worker is replaced', async () => {
+    const [now] = await workersOf(gateway)
+    return now!.restarts === 1 && now!.generation > 0
+  })
+}
+
+const isAlive = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+/** The sessions that still answer. */
+async function answering(wires: readonly Wire[]): Promise<Wire[]> {
+  const asked = wires.map(async (wire) => {
+    const rows = await wire.rows('select 1').catch(() => null)
+    return rows === null ? [] : [wire]
+  })
+  return (await Promise.all(asked)).flat()
+}
+
+describe('sessions', () => {
+  test.each([
+    ['in a burst', (gateway: RunningGateway) => several(gateway)],
+    [
+      'one after the other',
+      async (gateway: RunningGateway) => {
+        const wires: Wire[] = []
+        while (wires.length < 20) wires.push(await enter(gateway))
+        return wires
+      },
+    ],
+  ])('that come %s are shared out evenly', async (_, come) => {
+    await using gateway = await start()
+    const wires = await come(gateway)
+    const [one = 0, other = 0] = await sessionsOf(gateway)
+    expect(one + other).toBe(20)
+    expect(Math.abs(one - other)).toBeLessThanOrEqual(4)
+    expect(await answering(wires)).toHaveLength(20)
+    const status = await statusOf(gateway)
+    expect(status.sessions).toMatchObject({ open: 20, total: 20 })
+    expect(status.listeners[0]).toMatchObject({ sessions: 20 })
+    expect(await metric(gateway, 'postern_sessions_open')).toBe(20)
+    expect(await metric(gateway, 'postern_worker_sessions', { worker: '1' })).toBe(other)
+    for (const wire of wires) wire.destroy()
+  })
+
+  test('are bounded by sessionsMax whichever worker they come to', async () => {
+    await using gateway = await start({ sessionsMax: 5 })
+    const wires = await several(gateway, 5)
+    await expect(enter(gateway)).rejects.toThrow('53300')
+    wires[0]!.destroy()
+    await until('a place is free', async () => (await statusOf(gateway)).sessions.open === 4)
+    wires.push(await enter(gateway))
+    for (const wire of wires) wire.destroy()
+  })
+
+  test('come through a Unix socket too', async () => {
+    const path = join(tmpdir(), `postern-workers-${process.pid}.sock`)
+    await using gateway = await start({ network: 'unix', address: path })
+    const { user, database } = postgres
+    const enterThere = async () => {
+      const wire = new Wire(createConnection({ path }), 5000)
+      await wire.login({ user, database })
+      return wire
+    }
+    const wires = await Promise.all(Array.from({ length: 10 }, enterThere))
+    expect(Math.min(...(await sessionsOf(gateway)))).toBeGreaterThanOrEqual(4)
+    expect(await answering(wires)).toHaveLength(10)
+    for (const wire of wires) wire.destroy()
+    await gateway.stop()
+    expect(existsSync(path)).toBe(false)
+  })
+})
+
+describe('a CancelRequest', () => {
+  const cases = [
+    ['with a key of the database', {}, {}],
+    [
+      'with a key of a pool',
+      { auth: 'trust' },
+      { startupParams: { user: 'postgres', password: 'postgres', database: 'postgres' } },
+    ],
+  ] as const
+  test.each(cases)('%s reaches its session through any worker', async (_, server, client) => {
+    await using gateway = await startBefore(postgres, {
+      server,
+      client: 'startupParams' in client ? { startupParams: login() } : {},
+      top: { workers: 2, pools: { default: { writes: { size: 8 } } } },
+    })
+    const { user, database } = postgres
+    // With as many that sleep as workers, one of them is another than that of the canceller.
+    for (let round = 0; round < 4; round++) {
+      const wire = await connectWire(gateway)
+      const { pid, secret } = await wire.login({ user, database })
+      wire.send(query('select pg_sleep(30)'))
+      await Bun.sleep(100)
+      const canceller = await connectWire(gateway)
+      canceller.send(cancelRequest(pid, secret))
+      await canceller.closed()
+      const said = await wire.readUntil('ReadyForQuery')
+      expect(said).toContainEqual(expect.objectContaining({ code: '57014' }))
+      // Another worker's turn comes.
+      if (round % 2 === 0) wire.destroy()
+    }
+    expect(await metric(gateway, 'postern_worker_cancels_carried_total')).toBeGreaterThan(0)
+  })
+
+  function login() {
+    const { user, password, database } = postgres
+    return { user, password, database }
+  }
+})
+
+describe('a worker that is killed', () => {
+  test('costs its own sessions alone, is replaced, and what it counted stays', async () => {
+    await using gateway = await start()
+    const wires = await several(gateway)
+    const before = await workersOf(gateway)
+    const bytes = await metric(gateway, 'postern_bytes_total', { direction: 'to_client' })
+    process.kill(before[0]!.pid!, 'SIGKILL')
+    await replaced(gateway)
+    expect(await answering(wires)).toHaveLength(before[1]!.sessions)
+    expect(await metric(gateway, 'postern_sessions_total')).toBe(20)
+    const after = await metric(gateway, 'postern_bytes_total', { direction: 'to_client' })
+    expect(after).toBeGreaterThanOrEqual(bytes)
+    expect((await statusOf(gateway)).sessions.total).toBe(20)
+    expect(gateway.log()).toContain('its sessions are lost, and it is replaced')
+    // The new one has the fewest, so that it gets those that come now.
+    const more = await several(gateway, 8)
+    expect((await sessionsOf(gateway))[0]).toBeGreaterThanOrEqual(6)
+    for (const wire of [...wires, ...more]) wire.destroy()
+  })
+
+  test('every second under load: nobody who comes is refused', async () => {
+    await using gateway = await start()
+    const deaths = process.env['POSTERN_LONG'] === '1' ? 30 : 4
+    let isOver = false
+    const failures: unknown[] = []
+    let entered = 0
+    const come = async (): Promise<void> => {
+      while (!isOver) {
+        const wire = await connectWire(gateway)
+        try {
+          const { user, database } = postgres
+          await wire.login({ user, database })
+          entered += 1
+          await wire.rows('select 1')
+        } catch (thrown) {
+          failures.push(thrown)
+        }
+        wire.destroy()
+      }
+    }
+    const load = Promise.all([come(), come(), come(), come()])
+    for (let death = 0; death < deaths; death++) {
+      await Bun.sleep(1000)
+      const living = (await workersOf(gateway)).filter(({ pid }) => pid !== null)
+      process.kill(living[death % living.length]!.pid!, 'SIGKILL')
+    }
+    isOver = true
+    await load
+    expect(entered).toBeGreaterThan(deaths * 10)
+    // Those that were with the worker at its end: at most one for each who comes.
+    expect(failures.length).toBeLessThanOrEqual(deaths * 4)
+    const status = await statusOf(gateway)
+    expect(status.workers!.reduce((sum, { restarts }) => sum + restarts, 0)).toBeGreaterThan(0)
+  })
+})
+
+describe('the end of the gateway', () => {
+  test('by SIGKILL is the end of its workers', async () => {
+    const gateway = await start()
+    const pids = (await workersOf(gateway)).map(({ pid }) => pid!)
+    await gateway.kill()
+    await until('they have ended', () => !pids.some(isAlive))
+  })
+
+  test('waits for what its workers still do', async () => {
+    await using gateway = await start()
+    const wires = await several(gateway, 4)
+    for (const wire of wires) wire.send(query('select pg_sleep(0.5), 7'))
+    await Bun.sleep(100)
+    const stopped = gateway.stop()
+    for (const wire of wires) {
+      const said = await wire.readUntil('ReadyForQuery')
+      expect(said.map(({ name }) => name)).toContain('DataRow')
+      expect(await wire.read()).toMatchObject({ code: '57P01' })
+      await wire.closed()
+    }
+    expect(await stopped).toEqual({ status: 0, signal: null })
+  })
+
+  test('is at once at a second signal', async () => {
+    const gateway = await start()
+    const [wire] = await several(gateway, 1)
+    wire!.send(query('select pg_sleep(30)'))
+    await Bun.sleep(100)
+    process.kill(gateway.pid, 'SIGTERM')
+    await gateway.logged('stopping')
+    process.kill(gateway.pid, 'SIGTERM')
+    expect(await gateway.exited).toMatchObject({ status: 1 })
+  })
+})
+
+describe('a reload', () => {
+  test('takes all workers along, also to sockets that are new', async () => {
+    await using gateway = await start()
+    const wires = await several(gateway, 4)
+    const [moved, side] = [await freePort(), await freePort()]
+    edit(gateway, GLOBAL, (tree) => {
+      at(tree, 'servers', 'default')['address'] = `127.0.0.1:${moved}`
+      at(tree, 'servers', 'side')['address'] = `127.0.0.1:${side}`
+      at(tree, 'clients', 'side', 'writes')['address'] = `127.0.0.1:${postgres.port}`
+    })
+    expect(await reload(gateway)).toMatchObject({ outcome: 'done', generation: 2 })
+    expect(await answering(wires)).toHaveLength(4)
+    for (const port of [moved, side]) {
+      const all = await Promise.all(
+        Array.from({ length: 6 }, () => enter({ host: '127.0.0.1', port })),
+      )
+      expect(await answering(all)).toHaveLength(6)
+      wires.push(...all)
+    }
+    await expect(enter(gateway)).rejects.toThrow()
+    const workers = await workersOf(gateway)
+    expect(workers.map(({ generation }) => generation)).toEqual([2, 2])
+    process.kill(workers[0]!.pid!, 'SIGKILL')
+    await replaced(gateway)
+    const again = await enter({ host: '127.0.0.1', port: side })
+    for (const wire of [...wires, again]) wire.destroy()
+  })
+
+  test('is refused where the number of workers would be another', async () => {
+    await using gateway = await start()
+    edit(gateway, GLOBAL, (tree) => {
+      tree['workers'] = 3
+    })
+    const { status, stdout, stderr } = await runReload(gateway)
+    expect(status).toBe(1)
+    expect(stdout + stderr).toContain('workers: 2 cannot become 3; restart for it')
+    expect((await statusOf(gateway)).generation).toBe(1)
+  })
+})
+
+describe('what cannot work is refused at the start', () => {
+  const check = async (config: Keys) => {
+    const file = join(tmpdir(), `postern-workers-${process.pid}.yaml`)
+    await Bun.write(file, JSON.stringify(config))
+    const { status, stderr } = await runPostern(['run', '--check', '-c', file])
+    rmSync(file)
+    return `${status}: ${stderr}`
+  }
+
+  test.each([0, -1, 257, 1.5, 'many'])('%p workers', async (workers) => {
+    expect(await check({ workers })).toMatch(
+      /^1: [\s\S]*workers must be auto or a whole number from 1 to 256/,
+    )
+  })
+
+  test('a pool that cannot be shared', async () => {
+    const pools = { default: { writes: { mode: 'session', size: 3 } } }
+    expect(await check({ workers: 4, pools })).toContain(
+      'pools.default.writes.size: 3 connections cannot be shared by 4 workers',
+    )
+  })
+
+  test('auto is a worker for each processor', async () => {
+    expect(await check({ workers: 'auto' })).toStartWith('0: ')
+  })
+})
+
+test('nobody becomes a worker by accident', async () => {
+  const { status, stderr } = await runPostern(['--worker-of-a-gateway'])
+  expect(status).toBe(2)
+  expect(stderr).toContain('a worker is started by its gateway: set workers in its file')
+})
+
+test('a worker has its number in every line that it logs, and shows no secret', async () => {
+  const [user, password] = [postgres.user, 'a-planted-secret']
+  const client = { startupParams: { user, password, database: 'postgres' } }
+  await using gateway = await startBefore(postgres, {
+    server: { auth: 'trust' },
+    client,
+    top: { workers: 2, loggers: { default: { output: ['stderr'], level: 'debug' } } },
+  })
+  const wire = await connectWire(gateway)
+  wire.send(Buffer.from('this is no message of PostgreSQL at all'))
+  await wire.readUntil('ErrorResponse')
+  await gateway.logged('"worker":')
+  for (const { pid } of await workersOf(gateway)) {
+    for (const file of ['cmdline', 'environ']) {
+      expect(readFileSync(`/proc/${pid}/${file}`, 'utf8')).not.toContain(password)
+    }
+  }
+  expect(gateway.log()).not.toContain(password)
+  for (const line of gateway.log().split('\n').filter(Boolean)) JSON.parse(line)
+})
