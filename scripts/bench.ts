@@ -84,8 +84,27 @@ async function runSuite(
     const shown = started.targets.map(({ name }) => name)
     say(`\n${tables(rows, shown, peer)}\n\nraw rows: ${ROWS_FILE}`)
     const isMet = conclude(goals.map((goal) => judge(rows, goal)))
+    if (options.part === 'workers' && !(await judgeSplit(started.targets, server))) return false
     return (peakMegabytesMax === null || judgePeak(rows, peakMegabytesMax)) && isMet
   })
+}
+
+/** True where the sessions are shared out as evenly as they shall be, however many there are. */
+async function judgeSplit(targets: readonly Target[], server: PostgresServer): Promise<boolean> {
+  const { measureSplit, SPLIT_MAX } = await import('../test/bench/split.ts')
+  const target = targets.find(({ name }) => name === 'workers')
+  if (target === undefined) return true
+  let worst = 0
+  for (const sessions of [20, 50, 80]) {
+    const split = await measureSplit(target, server, sessions)
+    worst = Math.max(worst, split.apart)
+    say(
+      `${sessions} sessions: ${split.counts.join(' and ')}, ${(split.apart * 100).toFixed(0)}% apart`,
+    )
+  }
+  const isMet = worst <= SPLIT_MAX
+  say(`${isMet ? 'met' : 'NOT MET'}: sessions within ${SPLIT_MAX * 100}% of each other`)
+  return isMet
 }
 
 function conclude(judgements: readonly (Judgement | null)[]): boolean {

@@ -48,6 +48,25 @@ const COPY_GOAL: Goal = {
   worst: 0.95,
 }
 
+const WORKERS_GOALS: readonly Goal[] = [
+  {
+    title: 'throughput, two workers / one process',
+    pair: ['workers', 'postern'],
+    figure: 'perSecond',
+    bound: 'atLeast',
+    mean: 1,
+    worst: null,
+  },
+  {
+    title: 'processor a unit, two workers / one process',
+    pair: ['workers', 'postern'],
+    figure: 'microsEach',
+    bound: 'atMost',
+    mean: 1.15,
+    worst: null,
+  },
+]
+
 /** By the name of the part of `npm run bench`. */
 export const SUITES = {
   comparison: {
@@ -74,6 +93,15 @@ export const SUITES = {
     goals: [CONNECT_GOAL],
     peakMegabytesMax: null,
     cells: connectCells,
+  },
+  // How the sessions are shared out is judged beside it.
+  workers: {
+    targets: ['postern', 'workers'],
+    peer: 'postern',
+    setting: PLAIN,
+    goals: WORKERS_GOALS,
+    peakMegabytesMax: null,
+    cells: (options) => [...queryCells(options), ...connectCells(options)],
   },
   copy: {
     targets: ['direct', 'haproxy', 'pgbouncer', 'postern'],

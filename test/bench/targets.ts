@@ -1,5 +1,5 @@
 /** What is measured: the database itself, the proxies people know, and the gateway. */
-import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,10 +14,12 @@ import { findProgram } from './programs.ts'
 const LISTEN_TIMEOUT_MS = 10_000
 /** Server connections of the pools that log in by themselves. */
 export const POOL_SIZE = 20
+/** Of the target "workers". */
+export const WORKERS = 2
 /** What the gateway says of keys whose feature is not there. */
 const NOT_BUILT = 'is not built yet'
 
-export const TARGETS = ['direct', 'haproxy', 'pgbouncer', 'postern', 'wasm'] as const
+export const TARGETS = ['direct', 'haproxy', 'pgbouncer', 'postern', 'wasm', 'workers'] as const
 export type TargetName = (typeof TARGETS)[number]
 
 export interface Target {
@@ -26,6 +28,8 @@ export interface Target {
   readonly port: number
   /** The processes whose processor time is the target's; none for the database itself. */
   readonly pids: readonly number[]
+  /** Of a gateway: where its page of metrics is. */
+  readonly metricsPort?: number
   stop(): Promise<void>
 }
 
@@ -70,11 +74,13 @@ export async function startTarget(name: TargetName, options: TargetOptions): Pro
       return await startPostern(name, options, [])
     case 'wasm':
       return await startPostern(name, options, ['--plugin', plugin, '--dev'])
+    case 'workers':
+      return await startPostern(name, options, [])
   }
 }
 
 async function startPostern(
-  name: 'postern' | 'wasm',
+  name: 'postern' | 'wasm' | 'workers',
   { database, setting }: TargetOptions,
   flags: readonly string[],
 ): Promise<Target> {
@@ -85,23 +91,32 @@ async function startPostern(
   }
   const folder = mkdtempSync(join(tmpdir(), 'postern-bench-'))
   const upstream = ['--upstream', `${database.host}:${database.port}`]
-  const byFlags = setting === PLAIN ? { args: [...upstream, ...flags] } : {}
-  const byFile = setting === PLAIN ? {} : { config: await posternFile(database, setting, folder) }
+  const isByFlags = setting === PLAIN && name !== 'workers'
+  const byFlags = isByFlags ? { args: [...upstream, ...flags] } : {}
+  const file = isByFlags ? {} : await posternFile(database, setting, folder)
+  const workers = name === 'workers' ? { workers: WORKERS } : {}
+  const byFile = isByFlags ? {} : { config: { ...file, ...workers } }
   // What a plugin costs is measured, not what writing a log line for every statement does.
   const env = { POSTERN_LOGGERS_DEFAULT_LEVEL: 'warn' }
   const forget = (): void => rmSync(folder, { recursive: true })
   try {
     const gateway = await built(() => startGateway({ ...byFlags, ...byFile, env }))
-    const { host, port, pid } = gateway
+    const { host, port, pid, metricsPort } = gateway
     const stop = async (): Promise<void> => {
       await gateway.stop()
       forget()
     }
-    return { name, host, port, pids: [pid], stop }
+    return { name, host, port, pids: [pid, ...childrenOf(pid)], metricsPort, stop }
   } catch (error) {
     forget()
     throw error
   }
+}
+
+/** The workers of a gateway, which are the only processes that it has started here. */
+function childrenOf(pid: number): readonly number[] {
+  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+  return text.split(' ').filter(Boolean).map(Number)
 }
 
 /** A feature that this build does not have leaves the target out; anything else is an error. */
