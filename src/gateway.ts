@@ -20,10 +20,10 @@ import { startTicker } from './hooks/ticker.ts'
 import { Lasting } from './lasting.ts'
 import { createMeter, type Meter } from './metrics/meter.ts'
 import { createMergedPage } from './metrics/page.ts'
-import { type Scrapes, startScrapes } from './metrics/scrape.ts'
 import type { PluginStatus } from './plugins/plugin.ts'
 import type { PluginRegistry } from './plugins/registry.ts'
-import { declareReadings, type ReloadCounts, scrapeTargets, statusOf } from './readings.ts'
+import { declareReadings, type ReloadCounts, statusOf } from './readings.ts'
+import { Scraping } from './scraping.ts'
 import { Supervision } from './supervision.ts'
 
 export interface GatewayOptions {
@@ -50,14 +50,12 @@ export class Gateway {
   readonly #meter: Meter
   readonly #lasting: Lasting
   readonly #generations: Generations
+  readonly #scraping: Scraping
   readonly #metricsHttp: MetricsHttp
   /** Null where this process serves the clients itself. */
   readonly #supervision: Supervision | null
   readonly #reloads: ReloadCounts = { done: 0, refused: 0, lastError: '' }
   #runFolder: RunFolder | null = null
-  /** The plugins whose pages are fetched. */
-  #scraped: { readonly registry: PluginRegistry; readonly loaded: LoadedConfig } | null = null
-  #scrapes: Scrapes | null = null
   #control: ControlServer | null = null
   #manager: ServiceManager | null = null
   #tickers: readonly (() => void)[] = []
@@ -77,10 +75,11 @@ export class Gateway {
     this.#supervision = workers === 1 ? null : this.#supervising(workers)
     this.#lasting = new Lasting(this.log, this.#supervision?.sharing)
     this.#generations = new Generations(this.#surroundings(), this.#lasting)
+    this.#scraping = new Scraping(this.#meter, this.log)
     this.#metricsHttp = new MetricsHttp({
       page: createMergedPage({
         meter: this.#meter,
-        pages: () => this.#scrapes?.pages() ?? [],
+        pages: () => this.#scraping.pages(),
         own: async (own) => (await this.#supervision?.families(own)) ?? own,
         log: this.log,
       }),
@@ -142,7 +141,7 @@ export class Gateway {
       ? {}
       : {
           bound: (registry: PluginRegistry) => {
-            this.#scrape(registry, loaded)
+            this.#scraping.use(registry, loaded.plugins)
             registry.watch()
           },
         }
@@ -163,23 +162,6 @@ export class Gateway {
   #folder(env: GatewayOptions['env']): RunFolder {
     this.#runFolder ??= openRunFolder(env, { reap: (folder) => reapFor(this.log, folder) })
     return this.#runFolder
-  }
-
-  /** Fetches the pages of these plugins from now on, if that is asked for. */
-  #scrape(registry: PluginRegistry, loaded: LoadedConfig): void {
-    const { enableMetricsMerger, metricsMergerPeriod } = loaded.plugins
-    this.#scraped = enableMetricsMerger ? { registry, loaded } : null
-    if (!enableMetricsMerger || this.#scrapes !== null) return
-    const periodMs = (): number =>
-      this.#scraped?.loaded.plugins.metricsMergerPeriod ?? metricsMergerPeriod
-    this.#scrapes = startScrapes({
-      get periodMs() {
-        return periodMs()
-      },
-      targets: () => (this.#scraped === null ? [] : scrapeTargets(this.#scraped.registry)),
-      meter: this.#meter,
-      log: this.log,
-    })
   }
 
   async #serve(generation: Generation): Promise<void> {
@@ -310,7 +292,7 @@ export class Gateway {
       const committed = this.#supervision?.commit(next)
       const changes = this.#generations.takeOver(next)
       this.#relog(next.config.loggers.default)
-      this.#scrape(next.registry, loaded)
+      this.#scraping.use(next.registry, loaded.plugins)
       for (const stop of this.#tickers) stop()
       this.#tickers = startTickers(next)
       await metrics.commit()
@@ -368,7 +350,7 @@ export class Gateway {
     // A plugin of a reload that is under way may take its time to start.
     const reloading = this.#reloading ?? Promise.resolve()
     const isIdle = await this.#unlessForced(reloading, TOLD_WITHIN_MS)
-    if (this.#scrapes !== null) await this.#unlessForced(this.#scrapes.stop())
+    await this.#unlessForced(this.#scraping.stop())
     await this.#metricsHttp.stop()
     const isInOrder = await this.#unlessForced(this.#generations.stop())
     await this.#control?.stop()

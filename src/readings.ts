@@ -5,9 +5,7 @@ import type { Generations } from './generations.ts'
 import type { Lasting } from './lasting.ts'
 import { declareFamilies } from './metrics/families.ts'
 import type { Meter } from './metrics/meter.ts'
-import type { ScrapeTarget } from './metrics/scrape.ts'
 import { PLUGIN_STATES } from './plugins/plugin.ts'
-import type { PluginRegistry } from './plugins/registry.ts'
 import type { Account } from './tcp/account.ts'
 
 /** Reloads so far, and why the last one was refused, or "". */
@@ -91,16 +89,5 @@ export function declareReadings(meter: Meter, { generations, lasting, reloads }:
     generations: () =>
       generations.live.map(({ number, tenancy: { sessions } }) => ({ number, sessions })),
     reloads: () => reloads,
-  })
-}
-
-/** The plugins that run now and serve a page of metrics. */
-export function scrapeTargets(registry: PluginRegistry): readonly ScrapeTarget[] {
-  return registry.plugins.flatMap((plugin) => {
-    const socket = plugin.manifest?.metricsSocket ?? null
-    const { readySince } = plugin.status()
-    return socket === null || readySince === null
-      ? []
-      : [{ plugin: plugin.name, socket, run: readySince }]
   })
 }

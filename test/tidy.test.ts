@@ -25,6 +25,17 @@ const EXEMPT_FROM_MIRRORED_TEST: Exemptions = {
 /** Sources whose promises are kept by the test of another, which must exist: source, then test. */
 const PROVED_ELSEWHERE: Readonly<Record<string, string>> = {
   'src/config/logins.ts': 'test/config/load.test.ts',
+  'src/base/system-calls.ts': 'test/tcp/inherited.test.ts',
+  'src/cli/worker.ts': 'test/e2e/workers.test.ts',
+  'src/plugins/grpc/attached-running.ts': 'test/e2e/workers-plugins.test.ts',
+  'src/plugins/grpc/attached.ts': 'test/e2e/workers-plugins.test.ts',
+  'src/scraping.ts': 'test/e2e/plugins-metrics.test.ts',
+  'src/supervision.ts': 'test/e2e/workers.test.ts',
+  'src/tcp/sharing.ts': 'test/e2e/workers.test.ts',
+  'src/worker.ts': 'test/e2e/workers.test.ts',
+  'src/workers/crew.ts': 'test/e2e/workers.test.ts',
+  'src/workers/parent.ts': 'test/e2e/workers.test.ts',
+  'src/workers/process.ts': 'test/e2e/workers.test.ts',
   'src/metrics/pool-families.ts': 'test/metrics/families.test.ts',
   'src/protocols/postgres/answers.ts': 'test/protocols/postgres/client-refusals.test.ts',
   'src/tcp/admission.ts': 'test/e2e/pools.test.ts',

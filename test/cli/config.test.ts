@@ -14,7 +14,7 @@ function written(name: string, content: string): string {
   return path
 }
 
-const VALID = written('valid.yaml', 'workers: 2\n')
+const VALID = written('valid.yaml', 'raft: { nodeId: node2 }\n')
 const PLUGINS = written('plugins.yaml', 'plugins: []\n')
 const BROKEN = written('broken.yaml', 'servers:\n  default: { adress: 1, auth: [x] }\n')
 
@@ -35,7 +35,7 @@ describe('config lint', () => {
     expect(await lint(['-c', VALID, '-p', PLUGINS])).toEqual({
       status: 0,
       out: [`${VALID} is valid`, `${PLUGINS} is valid`],
-      err: ['note: accepted, not acted on yet: workers'],
+      err: ['note: accepted, not acted on yet: raft'],
     })
   })
 
@@ -65,7 +65,7 @@ describe('config lint', () => {
       problems: [],
       sources: [VALID, PLUGINS],
       variables: [],
-      notices: ['accepted, not acted on yet: workers'],
+      notices: ['accepted, not acted on yet: raft'],
     })
     const broken = await lint(['-c', BROKEN, '-p', PLUGINS, '--json'])
     expect([broken.status, broken.err]).toEqual([1, []])

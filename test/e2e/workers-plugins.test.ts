@@ -1,4 +1,4 @@
-/** Plugins of a gateway with several workers: what they judge, how often they are told, their end. */
+/** Plugins of a gateway with several workers: what they judge, and how often they are told. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -59,7 +59,7 @@ const verdicts = (wires: readonly Wire[]) =>
     wires.map(async (wire) => (await exchange(wire, [query('select 1 /*deny*/')], 1))[0]!),
   )
 
-test('a plugin of each runtime judges the sessions of all workers, also after a restart', async () => {
+test('a plugin of each runtime judges the sessions of all workers', async () => {
   await using gateway = await start([scripted(), entryOf('verdicts.wasm')])
   const wires = await onBoth(gateway)
   expect(await verdicts(wires)).toEqual(Array(4).fill(DENIED))

@@ -17,10 +17,31 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   generation: ['base', ...LEAVES, ...TRUNKS, 'chains', 'blocks', 'lasting'],
   generations: ['base', ...LEAVES, ...TRUNKS, 'lasting', 'generation'],
   readings: ['base', ...LEAVES, ...TRUNKS, 'lasting', 'generations'],
-  gateway: ['base', ...LEAVES, ...TRUNKS, 'lasting', 'generation', 'generations', 'readings'],
+  scraping: ['base', ...LEAVES, ...TRUNKS],
+  // Processes that serve: what they are and how they are spoken to, then both ends as a whole.
+  workers: ['base', ...LEAVES, ...TRUNKS],
+  supervision: ['base', ...LEAVES, ...TRUNKS, 'workers', 'generation'],
+  worker: [
+    ...['base', ...LEAVES, ...TRUNKS, 'workers'],
+    ...['lasting', 'generation', 'generations', 'readings'],
+  ],
+  gateway: [
+    ...['base', ...LEAVES, ...TRUNKS, 'supervision', 'scraping'],
+    ...['lasting', 'generation', 'generations', 'readings'],
+  ],
   // Plugins tried alone, through the same chains and flows, without a gateway.
   trial: ['base', ...LEAVES, ...TRUNKS, 'chains'],
-  cli: ['base', ...LEAVES, ...TRUNKS, 'catalog', 'generation', 'gateway', 'trial'],
+  cli: [
+    'base',
+    ...LEAVES,
+    ...TRUNKS,
+    'catalog',
+    'generation',
+    'gateway',
+    'trial',
+    'workers',
+    'worker',
+  ],
   main: ['base', 'cli'],
 }
 
