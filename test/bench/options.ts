@@ -15,6 +15,7 @@ export const HELP = `npm run bench -- [options]
       --plugin FILE    WASM plugin of the target "wasm" (dist/plugins/audit.wasm)
       --tls            only: queries with TLS to clients, beside PgBouncer
       --connect        only: connections to logged-in pools of 20, beside PgBouncer
+      --plugins        only: the plugins that come with the gateway, beside none
       --latency        only: percentiles at half of the maximum, beside HAProxy (pgbench)
       --copy-gb        only: copies of 1 GB in and out, plain and TLS, with peak memory
       --idle           only: memory of idle sessions, beside HAProxy
@@ -36,6 +37,7 @@ const PARTS = [
   'start',
   'tls',
   'connect',
+  'plugins',
   'latency',
   'copy-gb',
   'idle',
@@ -82,6 +84,7 @@ export function readOptions(argv: readonly string[]): BenchOptions {
       grpc: flag,
       tls: flag,
       connect: flag,
+      plugins: flag,
       latency: flag,
       'copy-gb': flag,
       idle: flag,
