@@ -345,6 +345,9 @@ export class Pump implements Sink {
     const { line, facts } = this.#owner
     const request = observes === 'onTrafficToClient' ? facts.lastRequest : null
     for (const observer of observers) {
+      const share = this.#flow.share(out, observer.step.unit, observer.tags)
+      if (share === 'whole') line?.traffic(observer, observes, out, request)
+      if (share !== 'parts') continue
       for (const part of this.#flow.parts(out, observer.step.unit, observer.tags)) {
         if (part.wanted) line?.traffic(observer, observes, part.bytes, request)
       }
