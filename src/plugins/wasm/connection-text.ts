@@ -1,4 +1,4 @@
-/** A session as `connection` gives it to guests: JSON, made anew only when something has changed. */
+/** A session as `connection` gives it to guests: JSON, made anew where something has changed. */
 import type { SessionFacts } from '../../hooks/step.ts'
 import { encodeText } from './memory.ts'
 
