@@ -9,6 +9,7 @@ import { startPostgres } from '../test/kit/postgres.ts'
 import { HELP, readOptions } from '../test/soak/options.ts'
 import { recordOf, table, verdictLines } from '../test/soak/report.ts'
 import { soak } from '../test/soak/soak.ts'
+import { SUBJECTS } from '../test/soak/subjects.ts'
 
 const SAMPLES_FILE = resolve(import.meta.dir, '../dist/soak/samples.jsonl')
 
@@ -32,6 +33,7 @@ async function main(): Promise<number> {
   const outcomes = await soak({
     ...options,
     server,
+    subjects: SUBJECTS,
     signal: interruption.signal,
     say: json ? () => undefined : say,
     keep: (plugin, sample) =>

@@ -1,5 +1,6 @@
 /** The tables and users that the soak works on. */
 import { openSession } from '../kit/wire.ts'
+import type { PluginName } from './options.ts'
 import type { Scene } from './subject.ts'
 
 export const PEOPLE = 2000
@@ -7,7 +8,7 @@ export const CELLS = 8
 /** Users that the rate limit knows by the pattern `limited_*`. */
 export const LIMITED_USERS = 80
 /** A database in which nobody writes through the gateway. */
-export const READ_DATABASE = 'still'
+export const READ_DATABASE = 'soak_still'
 
 const TABLES = `
   create table notes (author text, body text);
@@ -21,14 +22,21 @@ const TABLES = `
 
 const USERS = ['app', 'dba', ...Array.from({ length: LIMITED_USERS }, (_, n) => `limited_${n}`)]
 
+/** A database of its own for each plugin, for what one fails to refuse must not trouble others. */
+export const databaseOf = (plugin: PluginName): string => `soak_${plugin.replace('-', '_')}`
+
 /** Makes everything, on the server itself. */
-export async function fillDatabase({ host, port, user }: Scene['server']): Promise<void> {
+export async function fillDatabases(
+  { host, port, user }: Scene['server'],
+  plugins: readonly PluginName[],
+): Promise<void> {
   const wire = await openSession({ host, port, user, database: 'postgres' })
   await wire.rows(USERS.map((name) => `create role ${name} login`).join(';'))
-  await wire.rows(TABLES)
-  await wire.rows(`create database ${READ_DATABASE}`)
+  for (const database of [...plugins.map(databaseOf), READ_DATABASE]) {
+    await wire.rows(`create database ${database}`)
+    const filling = await openSession({ host, port, user, database })
+    await filling.rows(TABLES)
+    await filling.terminate()
+  }
   await wire.terminate()
-  const reading = await openSession({ host, port, user, database: READ_DATABASE })
-  await reading.rows(TABLES)
-  await reading.terminate()
 }

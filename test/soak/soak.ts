@@ -5,13 +5,12 @@ import { resolve } from 'node:path'
 import { type RunningGateway, startGateway } from '../kit/gateway.ts'
 import { seeded } from '../kit/pipelines.ts'
 import type { PostgresServer } from '../kit/postgres.ts'
-import { fillDatabase } from './database.ts'
+import { databaseOf, fillDatabases } from './database.ts'
 import { BOUNDS, type Figure, growthOf, JUDGED_MINUTES_MIN, minutesOf } from './judge.ts'
 import type { PluginName, SoakOptions } from './options.ts'
 import { type Outcome, progressLine } from './report.ts'
 import { readPage, readSample, type Sample } from './sample.ts'
 import type { Beside, Scene, Subject } from './subject.ts'
-import { SUBJECTS } from './subjects.ts'
 import { Tally } from './tally.ts'
 import { Pacer, workOn } from './worker.ts'
 
@@ -26,6 +25,7 @@ const LOG_CHARACTERS_MAX = 2000
 
 export interface Soak extends Pick<SoakOptions, 'minutes' | 'plugins' | 'rate'> {
   readonly server: PostgresServer
+  readonly subjects: Readonly<Record<PluginName, Subject>>
   /** Ends the soak before its time. */
   readonly signal: AbortSignal
   readonly say: (line: string) => void
@@ -47,7 +47,7 @@ interface Running {
 
 /** What each plugin has shown; throws where one cannot be started. */
 export async function soak(options: Soak): Promise<Outcome[]> {
-  await fillDatabase(options.server)
+  await fillDatabases(options.server, options.plugins)
   const running: Running[] = []
   try {
     for (const plugin of options.plugins) running.push(await start(plugin, options))
@@ -59,12 +59,13 @@ export async function soak(options: Soak): Promise<Outcome[]> {
   }
 }
 
-async function start(plugin: PluginName, { server, rate }: Soak): Promise<Running> {
-  const subject = SUBJECTS[plugin]
-  const gateway = await startBefore(server, plugin)
+async function start(plugin: PluginName, { server, rate, subjects }: Soak): Promise<Running> {
+  const subject = subjects[plugin]
+  const gateway = await startBefore(server, plugin, subject)
   const tally = new Tally()
   const { host, port, folder } = gateway
-  const scene: Scene = { server, gateway: { host, port, folder }, tally }
+  const database = databaseOf(plugin)
+  const scene: Scene = { server, gateway: { host, port, folder }, database, tally }
   const end = new AbortController()
   const { roles, beside } = await subject.begin(scene)
   const pacer = new Pacer(rate)
@@ -75,8 +76,11 @@ async function start(plugin: PluginName, { server, rate }: Soak): Promise<Runnin
   return { plugin, subject, gateway, tally, beside, samples: [], faults: [], work: all, end }
 }
 
-function startBefore(server: PostgresServer, plugin: PluginName): Promise<RunningGateway> {
-  const { entry, logger } = SUBJECTS[plugin]
+function startBefore(
+  server: PostgresServer,
+  plugin: PluginName,
+  { entry, logger }: Subject,
+): Promise<RunningGateway> {
   const localPath = `${FOLDER}/${plugin}.wasm`
   if (!existsSync(localPath)) throw new Error(`${localPath} is not there: "npm run build" makes it`)
   const checksum = createHash('sha256').update(readFileSync(localPath)).digest('hex')
@@ -121,7 +125,7 @@ async function pause(ms: number, signal: AbortSignal): Promise<void> {
 
 async function look(running: Running, atMs: number, { keep }: Soak): Promise<void> {
   const { plugin, gateway, tally, beside, samples, faults } = running
-  // It has ended, which was told.
+  // It was told what is wrong with it, and nothing more is to be learned.
   if (faults.length > 0) return
   try {
     beside.look?.()
@@ -133,7 +137,7 @@ async function look(running: Running, atMs: number, { keep }: Soak): Promise<voi
   } catch (error) {
     const words = error instanceof Error ? error.message : String(error)
     const log = gateway.log().slice(-LOG_CHARACTERS_MAX)
-    faults.push(`the gateway does not answer (${words}); the end of its log:\n${log}`)
+    faults.push(`it cannot be looked at: ${words}; the end of the gateway's log:\n${log}`)
   }
 }
 

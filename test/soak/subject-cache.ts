@@ -24,7 +24,7 @@ class Floors {
   }
 
   learn(cell: number, value: number): void {
-    this.#values[cell] = Math.max(this.at(cell), value)
+    if (value > this.at(cell)) this.#values[cell] = value
   }
 }
 
@@ -122,6 +122,7 @@ export const CACHE: Subject = {
     'cache_invalidations_total',
   ],
   async begin(scene) {
+    const { database } = scene
     const floors = new Floors()
     const outsider = new Outsider()
     outsider.begin(scene)
@@ -129,8 +130,8 @@ export const CACHE: Subject = {
     const reading = [{ name: 'still', weight: 30, run: still }, outsider.act]
     return {
       roles: [
-        { user: 'app', database: 'postgres', weight: 2, acts },
-        { user: 'dba', database: 'postgres', weight: 1, acts },
+        { user: 'app', database, weight: 2, acts },
+        { user: 'dba', database, weight: 1, acts },
         { user: 'app', database: READ_DATABASE, weight: 3, acts: reading },
       ],
       beside: { stop: () => outsider.stop() },

@@ -65,8 +65,7 @@ export const FIREWALL: Subject = {
   entry: { onFailure: 'closed', config: CONFIG },
   logger: UNREAD_LOG,
   signs: ['denied_total', 'statements_total'],
-  async begin() {
-    const database = 'postgres'
+  async begin({ database }) {
     const common = [...COMMON_ACTS, COPY_OUT]
     return {
       roles: [

@@ -1,4 +1,4 @@
-/** Mask: what one user reads is masked, however it is asked for, and what the other reads is not. */
+/** Mask: what one user reads is masked, however it is asked for; what the other reads is not. */
 import * as frontend from '../kit/frontend.ts'
 import type { Random } from '../kit/pipelines.ts'
 import { COMMON_ACTS, COPY_OUT } from './acts.ts'
@@ -94,7 +94,8 @@ const many = (shown: Shown): Act => ({
   async run(session, random) {
     const first = 1 + random.below(PEOPLE - 100)
     const ids = Array.from({ length: 100 }, (_, at) => first + at)
-    const sql = `select ${COLUMNS} from people where id between ${first} and ${first + 99} order by 1`
+    const range = `id between ${first} and ${first + 99}`
+    const sql = `select ${COLUMNS} from people where ${range} order by id`
     session.tally.expect('many', (await session.either(random, sql)).rows, ids.map(shown))
   },
 })
@@ -121,12 +122,11 @@ export const MASK: Subject = {
   entry: { onFailure: 'closed', config: CONFIG },
   logger: UNREAD_LOG,
   signs: ['values_masked_total', 'rows_unknown_total', 'copies_denied_total'],
-  async begin() {
+  async begin({ database }) {
     const refusals: Act[] = [
       { name: 'never described', weight: 2, run: neverDescribed },
       { name: 'copied out', weight: 2, run: copiedOut },
     ]
-    const database = 'postgres'
     return {
       roles: [
         {

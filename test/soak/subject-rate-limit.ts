@@ -85,17 +85,15 @@ async function sendBurst(session: Session, random: Random, isFull: boolean): Pro
 }
 
 /** More connections of one address at once than it may open. */
-const crowd = ({ gateway, tally }: Scene): Act => ({
+const crowd = ({ gateway, database, tally }: Scene): Act => ({
   name: 'crowd',
   weight: 2,
   async run(_session, random) {
     const { host, port } = gateway
-    const login = { host, port, localAddress: freshAddress(random), user: 'dba' }
+    const login = { host, port, localAddress: freshAddress(random), user: 'dba', database }
     const startedAtMs = performance.now()
     const opened = await Promise.allSettled(
-      Array.from({ length: CONNECTIONS_AT_ONCE }, () =>
-        open({ ...login, database: 'postgres' }, tally),
-      ),
+      Array.from({ length: CONNECTIONS_AT_ONCE }, () => open(login, tally)),
     )
     const elapsedMs = performance.now() - startedAtMs
     let passed = 0
@@ -119,14 +117,14 @@ export const RATE_LIMIT: Subject = {
   logger: UNREAD_LOG,
   signs: ['over_limit_total', 'connections_refused_total', 'buckets_evicted_total'],
   async begin(scene) {
-    const database = 'postgres'
+    const { database } = scene
     const bursts = [burst(new Buckets())]
     const limited = Array.from(
       { length: LIMITED_USERS },
       (_, n): Role => ({ user: `limited_${n}`, database, weight: 1, acts: bursts }),
     )
     const acts = [...COMMON_ACTS, COPY_OUT, crowd(scene)]
-    const free = { user: 'app', database, weight: 4 * LIMITED_USERS, acts }
+    const free = { user: 'app', database, weight: 12 * LIMITED_USERS, acts }
     return { roles: [free, ...limited], beside: {} }
   },
 }

@@ -25,6 +25,8 @@ export interface Role {
 export interface Scene {
   readonly server: WireAddress & { readonly user: string }
   readonly gateway: WireAddress & { readonly folder: string }
+  /** The plugin's own. */
+  readonly database: string
   readonly tally: Tally
 }
 
