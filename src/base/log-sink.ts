@@ -7,6 +7,11 @@ import { closeSync, constants, fstatSync, openSync, write as writeLater, writeSy
 /** Bytes that may wait for a slow reader of the log; beyond it lines are dropped and counted. */
 export const LOG_BYTES_QUEUED_MAX = 1024 * 1024
 
+/**
+ * Lines that come so soon behind a write are gathered for one of their own: each write takes a turn
+ * of another thread, which costs more than making the line.
+ */
+const GATHER_MS = 5
 /** A descriptor that is full but not broken is tried again after this long. */
 const RETRY_AFTER_MS = 20
 /** A write that has been under way for this long is taken as stuck when the process ends. */
@@ -53,6 +58,10 @@ class DescriptorSink implements LogSink {
   #torn = false
   /** When the write under way began; 0 while there is none. */
   #writingSinceMs = 0
+  /** When the write before began. */
+  #wroteAtMs = 0
+  /** Runs while lines are gathered. */
+  #gathering: Timer | null = null
   /** Set once the reader has gone: nobody will ever read, so nothing is kept. */
   #gone = false
   #waiting: (() => void)[] = []
@@ -70,11 +79,28 @@ class DescriptorSink implements LogSink {
     }
     this.#queue.push(line)
     this.#queuedBytes += line.length
-    if (this.#writingSinceMs === 0) this.#writeQueue()
+    if (this.#isResting) this.#begin()
+  }
+
+  /** Nothing is being written, and nothing waits for it. */
+  get #isResting(): boolean {
+    return this.#writingSinceMs === 0 && this.#gathering === null
+  }
+
+  /** Writes what waits: at once behind a pause, else a little later together with what comes. */
+  #begin(): void {
+    this.#writingSinceMs = 0
+    if (this.#queue.length === 0) return this.#rest()
+    const pausedMs = Date.now() - this.#wroteAtMs
+    if (pausedMs >= GATHER_MS || pausedMs < 0) return this.#writeQueue()
+    this.#gathering = setTimeout(() => {
+      this.#gathering = null
+      this.#writeQueue()
+    }, GATHER_MS - pausedMs)
   }
 
   flush(boundMs: number): Promise<void> {
-    if (this.#writingSinceMs === 0) return Promise.resolve()
+    if (this.#isResting) return Promise.resolve()
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, boundMs)
       this.#waiting.push(() => {
@@ -96,11 +122,8 @@ class DescriptorSink implements LogSink {
   }
 
   #writeQueue(): void {
-    if (this.#queue.length === 0) {
-      this.#rest()
-      return
-    }
     this.#writingSinceMs = Date.now()
+    this.#wroteAtMs = this.#writingSinceMs
     this.#writeFrom(this.#takeQueue(), 0)
   }
 
@@ -114,7 +137,7 @@ class DescriptorSink implements LogSink {
         this.#writeFrom(bytes, from + written)
       } else {
         this.#torn = false
-        this.#writeQueue()
+        this.#begin()
       }
     })
   }
@@ -127,11 +150,10 @@ class DescriptorSink implements LogSink {
     if (from > 0) this.#torn = bytes[from - 1] !== NEW_LINE
     this.#gone = code === 'EPIPE' || code === 'EBADF'
     if (this.#gone) this.#takeQueue()
-    this.#writeQueue()
+    this.#begin()
   }
 
   #rest(): void {
-    this.#writingSinceMs = 0
     const waiting = this.#waiting
     this.#waiting = []
     for (const resolve of waiting) resolve()
@@ -139,8 +161,11 @@ class DescriptorSink implements LogSink {
 
   /** Writes what is left where somebody reads it; the write under way is left to the kernel. */
   writeLast(): void {
-    if (this.#writingSinceMs === 0 || Date.now() - this.#writingSinceMs > STUCK_AFTER_MS) return
-    Bun.sleepSync(SETTLE_MS)
+    const sinceMs = this.#writingSinceMs
+    if (sinceMs !== 0) {
+      if (Date.now() - sinceMs > STUCK_AFTER_MS) return
+      Bun.sleepSync(SETTLE_MS)
+    }
     if (this.#queue.length === 0) return
     writeWithoutWaiting(this.#descriptor, this.#takeQueue())
   }

@@ -23,6 +23,8 @@ export interface ChainStep {
 
 /** How units are cut and checked; a protocol's flow is one. */
 export interface Cutter {
+  /** What `parts` would come to: nothing that is wanted, all in one piece, or parts. */
+  share(bytes: Uint8Array, cut: Unit, tags: Uint8Array | null): 'none' | 'whole' | 'parts'
   parts(
     bytes: Uint8Array,
     cut: Unit,
@@ -92,7 +94,7 @@ export class Chain {
   readonly #sink: Sink
   /** True where every step gets one message at a time: the common case, without a generator. */
   readonly #simple: boolean
-  /** Steps, from the first on, that want units as the stream is cut: they need no parts. */
+  /** Steps, from the first on, that want units as the stream is cut: none needs parts. */
   readonly #whole: number
   /** One direction decides about one unit at a time, so that one object serves them all. */
   readonly #carried: Carried = { fields: null, about: null }
@@ -124,10 +126,16 @@ export class Chain {
     carried.fields = null
     carried.about = null
     const steps = this.#steps
-    const whole = over && !this.#simple ? 0 : this.#whole
-    for (let index = 0; index < whole; index++) {
+    if (over && !this.#simple) return drive(this.#walk([item(unit)], 0, null, carried, over))
+    for (let index = 0; index < steps.length; index++) {
       const step = steps[index]!
-      if (step.tags !== null && step.tags[tag] !== 1) continue
+      if (index < this.#whole) {
+        if (step.tags !== null && step.tags[tag] !== 1) continue
+      } else {
+        const share = this.#cutter.share(unit, step.unit, step.tags)
+        if (share === 'none') continue
+        if (share === 'parts') return drive(this.#walk([item(unit)], index, null, carried, over))
+      }
       const verdict = step.step.decide(this.#session, unit, carried)
       if (verdict === CONTINUE) continue
       if (!(verdict instanceof Promise)) {
@@ -139,8 +147,7 @@ export class Chain {
       }
       return drive(this.#walk([item(unit)], index, verdict, carried, over))
     }
-    if (whole === steps.length) this.#sink.forward(unit)
-    else return drive(this.#walk([item(unit)], whole, null, carried, over))
+    this.#sink.forward(unit)
   }
 
   #isSound(answer: Uint8Array): boolean {

@@ -59,6 +59,9 @@ export interface FlowLimits {
   readonly budget: Budget
 }
 
+/** What of a unit a step wants: nothing, all of it in one piece, or parts of it. */
+export type Share = 'none' | 'whole' | 'parts'
+
 /** A part of a unit for one step; `wanted` is false for messages that the step did not name. */
 export interface Part {
   readonly bytes: Uint8Array
@@ -92,6 +95,8 @@ export interface Flow {
    * empty). Null: the protocol has no words for it here, and the session must be closed.
    */
   deny(unit: Uint8Array, refused: Refused): Uint8Array | null
+  /** What `parts` would cut out of a unit, told without cutting. */
+  share(bytes: Uint8Array, cut: Cut, tags: Uint8Array | null): Share
   /** Cuts a unit for one step; `tags` as in Wanted, null for all. */
   parts(bytes: Uint8Array, cut: Cut, tags: Uint8Array | null): readonly Part[]
   /** Why the bytes are not whole, well-formed messages of this direction; null if they are. */

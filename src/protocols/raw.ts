@@ -6,6 +6,7 @@ import type {
   Part,
   Piece,
   Protocol,
+  Share,
   Waker,
   Wanted,
 } from './protocol.ts'
@@ -62,6 +63,10 @@ class RawFlow implements ClientFlow {
   respond(_unit: Uint8Array, bytes: Uint8Array): Uint8Array {
     this.#answer(bytes.slice())
     return EMPTY
+  }
+
+  share(): Share {
+    return 'whole'
   }
 
   parts(bytes: Uint8Array): readonly Part[] {

@@ -1,7 +1,7 @@
 /** Whether a session may go over to what another generation has built, and when. */
 import type { ObservingHook } from '../hooks/hook.ts'
 import type { Upstream } from '../upstream/upstream.ts'
-import type { DirectionHooks } from './pump.ts'
+import type { DirectionHooks } from './direction-hooks.ts'
 import type { Parts } from './standing.ts'
 import type { ServiceHooks, Surroundings } from './surroundings.ts'
 

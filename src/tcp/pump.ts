@@ -1,50 +1,12 @@
 /** Moves one direction of one session, in order: pieces that pass, units that the chain decides. */
-import { Chain, type ChainStep, type Sink } from '../hooks/chain.ts'
-import type { Observer, ObserverLine } from '../hooks/observers.ts'
-import type { FromClientStep, SessionFacts } from '../hooks/step.ts'
+import { Chain, type Sink } from '../hooks/chain.ts'
 import type { Refusal } from '../hooks/verdict.ts'
-import type { ClientFlow, Flow, Wanted } from '../protocols/protocol.ts'
+import type { ClientFlow, Flow } from '../protocols/protocol.ts'
 import type { Account } from './account.ts'
+import type { DirectionHooks } from './direction-hooks.ts'
 import { showEnd, showRequest } from './edges.ts'
 import type { Outlet } from './outlet.ts'
-import type { ListenerOptions } from './surroundings.ts'
-
-/** The steps and observers of one direction, as a generation built them. */
-export interface DirectionHooks {
-  readonly decides: 'onTrafficFromClient' | 'onTrafficFromServer'
-  readonly observes: 'onTrafficToServer' | 'onTrafficToClient'
-  readonly steps: readonly ChainStep[]
-  /** How the stream is cut: as the widest of the steps and observers asks. */
-  readonly wanted: Wanted
-  /** Steps that are also shown the requests for encryption and the client's end. */
-  readonly edges: readonly FromClientStep[]
-  readonly observers: readonly Observer[]
-  /** True where a step wants to know the request last sent. */
-  readonly keepsRequest: boolean
-}
-
-/** What a pump asks of its session. */
-export interface PumpOwner {
-  /** Who counts what a pump does. */
-  readonly around: Pick<ListenerOptions, 'account' | 'stepFailed' | 'denied'>
-  readonly facts: SessionFacts
-  readonly line: ObserverLine | null
-  /** Ends the session with last words to the client, if any. */
-  close(lastWords: Uint8Array | null): void
-  /** Ends the session because the protocol has no words for this refusal here. */
-  refuse(refusal: Refusal): void
-  violated(sentence: string): void
-  cancel(request: Uint8Array): void
-  /** The client has been let in; a promise where it must wait for a server, or for the end. */
-  admitted(): Promise<void> | null
-  /** TLS begins with these bytes, if any; the source is not for the pump until it is there. */
-  secure(hello: Uint8Array): void
-  route(block: string): string | null
-  rememberRequest(bytes: Uint8Array): void
-  /** The pump looked at everything that came; the other side may go on. */
-  progressed(): void
-  broke(thrown: unknown): void
-}
+import type { PumpOwner } from './pump-owner.ts'
 
 /** Reasons why the source is paused, as bits. */
 const OUTLET_FULL = 1
@@ -82,6 +44,10 @@ export class Pump implements Sink {
   #stops = NOT_STARTED
   #paused = false
   #working = false
+  /** What is worked off now, as it was read. */
+  #chunk: Uint8Array | null = null
+  /** A run of it that is to be written, together with what follows. */
+  #gathered: Uint8Array | null = null
   #backlog: Uint8Array[] = []
   #early = 0
   #ended = false
@@ -125,6 +91,7 @@ export class Pump implements Sink {
   }
 
   writeTo(outlet: Outlet): void {
+    this.#flush()
     this.#outlet = outlet
   }
 
@@ -146,7 +113,7 @@ export class Pump implements Sink {
   feed(chunk: Uint8Array): void {
     if (this.over) return
     if (this.#untouched && this.#stops === 0 && !this.#working && this.#flow.pass(chunk)) {
-      return this.#write(chunk)
+      return this.#writeNow(chunk)
     }
     if ((this.#stops & (WAITING | NOT_STARTED | ANSWERING)) !== 0 || this.#working) {
       this.#backlog.push(chunk)
@@ -154,8 +121,13 @@ export class Pump implements Sink {
       else if (this.busy) this.#pause()
       return
     }
-    this.#flow.push(chunk)
+    this.#push(chunk)
     this.#work()
+  }
+
+  #push(chunk: Uint8Array): void {
+    this.#chunk = chunk
+    this.#flow.push(chunk)
   }
 
   #takeEarly(bytes: number): void {
@@ -209,6 +181,7 @@ export class Pump implements Sink {
   }
 
   stop(): void {
+    this.#flush()
     this.over = true
     this.#backlog = []
     this.#flow.release()
@@ -224,6 +197,8 @@ export class Pump implements Sink {
     } catch (thrown) {
       this.#owner.broke(thrown)
     } finally {
+      this.#flush()
+      this.#chunk = null
       this.#working = false
     }
     if (this.#backlog.length > 0 && !this.over) return this.#resumeWork()
@@ -300,7 +275,32 @@ export class Pump implements Sink {
     this.#owner.secure(Buffer.concat([hello, ...more]))
   }
 
+  /** Neighbouring runs of what was read go out together; others are borrowed, and go at once. */
   #write(bytes: Uint8Array): void {
+    const chunk = this.#chunk
+    // A whole chunk is not asked for its buffer, which the engine would have to make.
+    if (chunk === null || bytes === chunk || bytes.buffer !== chunk.buffer) {
+      this.#flush()
+      return this.#writeNow(bytes)
+    }
+    const gathered = this.#gathered
+    if (gathered === null) this.#gathered = bytes
+    else if (gathered.byteOffset + gathered.length === bytes.byteOffset) {
+      const length = gathered.length + bytes.length
+      this.#gathered = new Uint8Array(bytes.buffer, gathered.byteOffset, length)
+    } else {
+      this.#writeNow(gathered)
+      this.#gathered = bytes
+    }
+  }
+
+  #flush(): void {
+    const gathered = this.#gathered
+    this.#gathered = null
+    if (gathered !== null) this.#writeNow(gathered)
+  }
+
+  #writeNow(bytes: Uint8Array): void {
     if (bytes.length === 0) return
     if (this.#answer === null) this.#account.bytesToClient += bytes.length
     else this.#account.bytesToServer += bytes.length
@@ -323,7 +323,7 @@ export class Pump implements Sink {
   #resumeWork(): void {
     if (this.over) return
     const chunk = this.#backlog.shift()
-    if (chunk !== undefined) this.#flow.push(chunk)
+    if (chunk !== undefined) this.#push(chunk)
     this.#work()
   }
 
@@ -345,6 +345,9 @@ export class Pump implements Sink {
     const { line, facts } = this.#owner
     const request = observes === 'onTrafficToClient' ? facts.lastRequest : null
     for (const observer of observers) {
+      const share = this.#flow.share(out, observer.step.unit, observer.tags)
+      if (share === 'whole') line?.traffic(observer, observes, out, request)
+      if (share !== 'parts') continue
       for (const part of this.#flow.parts(out, observer.step.unit, observer.tags)) {
         if (part.wanted) line?.traffic(observer, observes, part.bytes, request)
       }

@@ -4,12 +4,13 @@ import { readCopy, writeCopy } from './copy.ts'
 import type { Driver, LoadKind } from './driver.ts'
 import { peakMemoryBytes, processorMicros, resetPeakMemory } from './processor.ts'
 import type { Row } from './report.ts'
+import { WIDE_ROWS } from './scripts.ts'
 import { POOL_SIZE, type Target, type TargetName } from './targets.ts'
 
 export interface Cell {
   readonly name: string
   /** What is counted, also in the processor's cost of one. */
-  readonly unit: 'query' | 'MB' | 'connection'
+  readonly unit: 'query' | 'row' | 'MB' | 'connection'
   /** Targets that cannot do it. */
   readonly skips?: readonly TargetName[]
   /** The most memory that the target held meanwhile is of interest. */
@@ -84,6 +85,33 @@ function loadCell(kind: LoadKind, clients: number, { driver, seconds, tls }: Cel
       return { count: transactions, perSecond }
     },
   }
+}
+
+/** Clients of the cells that are about one plugin. */
+const PLUGIN_CLIENTS = 8
+
+/** The guards on any statement; a cache that is warm; rows that are masked. */
+export function pluginCells(options: CellOptions): Cell[] {
+  const { driver, seconds } = options
+  const kinds = ['simple', 'prepared'] as const
+  const special = (script: 'hot' | 'wide', kind: LoadKind): Cell => {
+    const rows = script === 'wide' ? WIDE_ROWS : 1
+    return {
+      name: `${script} ${kind}`,
+      unit: script === 'wide' ? 'row' : 'query',
+      skips: ['guarded', 'quiet', script === 'wide' ? 'cached' : 'masked'],
+      async measure({ host, port }, { user, database }) {
+        const load = { host, port, user, database, kind, clients: PLUGIN_CLIENTS, seconds, script }
+        const { transactions, perSecond } = await driver.run(load)
+        return { count: transactions * rows, perSecond: perSecond * rows }
+      },
+    }
+  }
+  return [
+    ...queryCells(options).map((cell): Cell => ({ ...cell, skips: ['cached', 'masked'] })),
+    ...kinds.map((kind) => special('hot', kind)),
+    ...kinds.map((kind) => special('wide', kind)),
+  ]
 }
 
 function copyCell(megabytes: number): Cell {

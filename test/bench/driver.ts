@@ -1,5 +1,5 @@
 /** Puts load on a port, by pgbench where it is installed, else by a program of our own. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -8,9 +8,7 @@ import type { PostgresServer } from '../kit/postgres.ts'
 import { openSession } from '../kit/wire.ts'
 import { COPY_SINK } from './copy.ts'
 import { findProgram } from './programs.ts'
-
-/** pgbench's own scale 1; its select-only script reads one of these rows. */
-const ROWS = 100_000
+import { ACCOUNTS, PAGES, SCRIPTS, type ScriptName, WIDE_ROWS } from './scripts.ts'
 
 /** Statements as they are, prepared ones, or a connection for every statement. */
 export type LoadKind = 'simple' | 'prepared' | 'connect'
@@ -23,7 +21,8 @@ export interface Load {
   readonly kind: LoadKind
   readonly clients: number
   readonly seconds: number
-  readonly rows: number
+  /** Default: `any`. */
+  readonly script?: ScriptName | undefined
   /** The clients ask for TLS, and go on with nothing else. */
   readonly tls?: boolean | undefined
 }
@@ -35,7 +34,7 @@ export interface LoadResult {
 
 export interface Driver {
   readonly name: string
-  run(load: Omit<Load, 'rows'>): Promise<LoadResult>
+  run(load: Load): Promise<LoadResult>
 }
 
 export function findDriver(): Driver {
@@ -51,23 +50,45 @@ export async function createTables(server: PostgresServer): Promise<void> {
     'create table pgbench_branches (bid int primary key, bbalance int, filler char(88))',
     'insert into pgbench_branches values (1, 0)',
     'create table pgbench_accounts (aid int primary key, bid int, abalance int, filler char(84))',
-    `insert into pgbench_accounts select n, 1, 0, '' from generate_series(1, ${ROWS}) n`,
+    `insert into pgbench_accounts select n, 1, 0, '' from generate_series(1, ${ACCOUNTS}) n`,
     `create table ${COPY_SINK} (line text)`,
     'vacuum analyze pgbench_branches',
     'vacuum analyze pgbench_accounts',
+    ...peopleTable(),
   ]
   for (const sql of statements) await wire.rows(sql)
 }
 
-async function runPgbench(program: string, load: Omit<Load, 'rows'>): Promise<LoadResult> {
-  const mode = load.kind === 'connect' ? ['--connect'] : [`--protocol=${load.kind}`]
-  return readPgbench(await mustRun([program, ...pgbenchArguments(load, mode)], pgbenchEnv(load)))
+/** 20 columns, of which `email` and `phone` are what people mask. */
+function peopleTable(): readonly string[] {
+  const numbers = Array.from({ length: 9 }, (_, at) => `number${at}`)
+  const texts = Array.from({ length: 7 }, (_, at) => `text${at}`)
+  const columns = [...numbers.map((name) => `${name} int`), ...texts.map((name) => `${name} text`)]
+  const values = [...numbers.map((_, at) => `n * ${at + 1}`), ...texts.map(() => `'word ' || n`)]
+  return [
+    `create table people (id int, page int, email text, phone text, ${columns.join(', ')})`,
+    `insert into people select n, 1 + n / ${WIDE_ROWS}, 'someone' || n || '@example.com',
+     '+49 30 ' || 1000000 + n, ${values.join(', ')}
+     from generate_series(0, ${PAGES * WIDE_ROWS - 1}) n`,
+    'create index on people (page)',
+    'vacuum analyze people',
+  ]
 }
 
-function pgbenchArguments(load: Omit<Load, 'rows'>, more: readonly string[]): string[] {
+async function runPgbench(program: string, load: Load): Promise<LoadResult> {
+  const mode = load.kind === 'connect' ? ['--connect'] : [`--protocol=${load.kind}`]
+  const folder = mkdtempSync(join(tmpdir(), 'postern-script-'))
+  try {
+    const more = [...mode, ...scriptArguments(load, folder)]
+    return readPgbench(await mustRun([program, ...pgbenchArguments(load, more)], pgbenchEnv(load)))
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+function pgbenchArguments(load: Load, more: readonly string[]): string[] {
   return [
     '--no-vacuum',
-    '--select-only',
     '--jobs=1',
     `--client=${load.clients}`,
     `--time=${load.seconds}`,
@@ -79,6 +100,14 @@ function pgbenchArguments(load: Omit<Load, 'rows'>, more: readonly string[]): st
   ]
 }
 
+function scriptArguments({ script = 'any' }: Load, folder: string): string[] {
+  if (script === 'any') return ['--select-only']
+  const { sql, from, to } = SCRIPTS[script]
+  const file = join(folder, 'script.sql')
+  writeFileSync(file, `\\set key random(${from}, ${to})\n${sql}:key;\n`)
+  return [`--file=${file}`]
+}
+
 function pgbenchEnv({ tls }: Pick<Load, 'tls'>) {
   return tls ? { env: { ...process.env, PGSSLMODE: 'require' } } : {}
 }
@@ -87,12 +116,13 @@ function pgbenchEnv({ tls }: Pick<Load, 'tls'>) {
  * Puts on a load of a fixed rate, and returns the time of each transaction in microseconds, from
  * the moment when it was due.
  */
-export async function timesAtRate(load: Omit<Load, 'rows'>, perSecond: number): Promise<number[]> {
+export async function timesAtRate(load: Load, perSecond: number): Promise<number[]> {
   const program = findProgram('pgbench')
   if (program === null) throw new Error('--latency needs pgbench, which keeps a rate')
   const folder = mkdtempSync(join(tmpdir(), 'postern-times-'))
   try {
     const more = [
+      '--select-only',
       `--protocol=${load.kind}`,
       `--rate=${Math.round(perSecond)}`,
       '--log',
@@ -130,8 +160,8 @@ export function readPgbench(printed: string): LoadResult {
 
 const ownResult = z.object({ transactions: z.number(), perSecond: z.number() })
 
-async function runOwn(load: Omit<Load, 'rows'>): Promise<LoadResult> {
+async function runOwn(load: Load): Promise<LoadResult> {
   const program = join(import.meta.dir, 'load.ts')
-  const argument = JSON.stringify({ ...load, rows: ROWS })
+  const argument = JSON.stringify(load)
   return ownResult.parse(JSON.parse(await mustRun([process.execPath, program, argument])))
 }

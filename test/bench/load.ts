@@ -5,8 +5,7 @@
 import { Client } from 'pg'
 import { z } from 'zod'
 import type { Load, LoadKind, LoadResult } from './driver.ts'
-
-const SQL = 'SELECT abalance FROM pgbench_accounts WHERE aid = '
+import { SCRIPT_NAMES, SCRIPTS } from './scripts.ts'
 
 /** What is measured is its cost; who the other side is, is known. */
 const TLS = { rejectUnauthorized: false }
@@ -19,16 +18,17 @@ const loadArgument = z.object({
   kind: z.enum(['simple', 'prepared', 'connect'] satisfies LoadKind[]),
   clients: z.number(),
   seconds: z.number(),
-  rows: z.number(),
+  script: z.enum(SCRIPT_NAMES).optional(),
   tls: z.boolean().optional(),
 })
 
-async function ask(client: Client, load: Load): Promise<void> {
-  const aid = 1 + Math.floor(Math.random() * load.rows)
-  if (load.kind === 'prepared') {
-    await client.query({ name: 'select', text: `${SQL}$1`, values: [aid] })
+async function ask(client: Client, { kind, script = 'any' }: Load): Promise<void> {
+  const { sql, from, to } = SCRIPTS[script]
+  const key = from + Math.floor(Math.random() * (to - from + 1))
+  if (kind === 'prepared') {
+    await client.query({ name: script, text: `${sql}$1`, values: [key] })
   } else {
-    await client.query(SQL + aid)
+    await client.query(sql + key)
   }
 }
 

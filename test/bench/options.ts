@@ -15,6 +15,7 @@ export const HELP = `npm run bench -- [options]
       --plugin FILE    WASM plugin of the target "wasm" (dist/plugins/audit.wasm)
       --tls            only: queries with TLS to clients, beside PgBouncer
       --connect        only: connections to logged-in pools of 20, beside PgBouncer
+      --plugins        only: the plugins that come with the gateway, beside none
       --workers        only: two workers beside one process, and how they share sessions
       --latency        only: percentiles at half of the maximum, beside HAProxy (pgbench)
       --copy-gb        only: copies of 1 GB in and out, plain and TLS, with peak memory
@@ -37,6 +38,7 @@ const PARTS = [
   'start',
   'tls',
   'connect',
+  'plugins',
   'workers',
   'latency',
   'copy-gb',
@@ -84,6 +86,7 @@ export function readOptions(argv: readonly string[]): BenchOptions {
       grpc: flag,
       tls: flag,
       connect: flag,
+      plugins: flag,
       workers: flag,
       latency: flag,
       'copy-gb': flag,

@@ -76,6 +76,8 @@ export interface Goal {
   readonly title: string
   readonly pair: readonly [TargetName, TargetName]
   readonly figure: Figure
+  /** The one cell that it is about; left out: all that both were measured in. */
+  readonly cell?: string
   /** `atLeast` for throughput, `atMost` for cost. */
   readonly bound: 'atLeast' | 'atMost'
   readonly mean: number
@@ -120,9 +122,10 @@ export interface Judgement {
 /** Null where the rows hold no such pair; a cell that failed is a goal not met. */
 export function judge(rows: readonly Row[], goal: Goal): Judgement | null {
   const [target, other] = goal.pair
-  const cells = cellsOfRows(rows)
+  const cells = cellsOfRows(rows).filter((cell) => goal.cell === undefined || cell === goal.cell)
   const hasFailed = rows.some(
-    (row) => row.error !== null && (row.target === target || row.target === other),
+    ({ error, target: of, cell }) =>
+      error !== null && (of === target || of === other) && cells.includes(cell),
   )
   const ratios = cells.flatMap((cell) => {
     const ratio = ratioOf(rows, cell, goal.pair, goal.figure)

@@ -5,6 +5,7 @@ import {
   cellsOf,
   connectCells,
   copyCells,
+  pluginCells,
   queryCells,
 } from './cells.ts'
 import { GOALS, type Goal } from './report.ts'
@@ -47,6 +48,51 @@ const COPY_GOAL: Goal = {
   mean: 0.95,
   worst: 0.95,
 }
+
+const PLUGIN_GOALS: readonly Goal[] = [
+  {
+    title: 'throughput, firewall, rate-limit and audit together / postern',
+    pair: ['guarded', 'postern'],
+    figure: 'perSecond',
+    bound: 'atLeast',
+    mean: 0.85,
+    worst: null,
+  },
+  {
+    title: 'the same without the lines that audit writes / postern',
+    pair: ['quiet', 'postern'],
+    figure: 'perSecond',
+    bound: 'atLeast',
+    mean: 0.85,
+    worst: null,
+  },
+  {
+    title: 'throughput of a warm cache, simple / direct',
+    pair: ['cached', 'direct'],
+    cell: 'hot simple',
+    figure: 'perSecond',
+    bound: 'atLeast',
+    mean: 2,
+    worst: null,
+  },
+  {
+    title: 'throughput of a warm cache, prepared / direct',
+    pair: ['cached', 'direct'],
+    cell: 'hot prepared',
+    figure: 'perSecond',
+    bound: 'atLeast',
+    mean: 1.2,
+    worst: null,
+  },
+  {
+    title: 'rows a second, 2 of 20 columns masked / postern',
+    pair: ['masked', 'postern'],
+    figure: 'perSecond',
+    bound: 'atLeast',
+    mean: 0.7,
+    worst: null,
+  },
+]
 
 const WORKERS_GOALS: readonly Goal[] = [
   {
@@ -93,6 +139,14 @@ export const SUITES = {
     goals: [CONNECT_GOAL],
     peakMegabytesMax: null,
     cells: connectCells,
+  },
+  plugins: {
+    targets: ['direct', 'postern', 'guarded', 'quiet', 'cached', 'masked'],
+    peer: 'postern',
+    setting: PLAIN,
+    goals: PLUGIN_GOALS,
+    peakMegabytesMax: null,
+    cells: pluginCells,
   },
   // How the sessions are shared out is judged beside it.
   workers: {

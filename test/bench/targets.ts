@@ -9,6 +9,7 @@ import { gatewayBinary, startGateway } from '../kit/gateway.ts'
 import { type Account, postgresPrograms } from '../kit/postgres-binaries.ts'
 import { startWatchdog } from '../kit/watchdog.ts'
 import type { WireAddress } from '../kit/wire.ts'
+import { PLUGIN_SETS, type PluginSet, pluginsFileOf } from './plugin-sets.ts'
 import { findProgram } from './programs.ts'
 
 const LISTEN_TIMEOUT_MS = 10_000
@@ -19,7 +20,18 @@ export const WORKERS = 2
 /** What the gateway says of keys whose feature is not there. */
 const NOT_BUILT = 'is not built yet'
 
-export const TARGETS = ['direct', 'haproxy', 'pgbouncer', 'postern', 'wasm', 'workers'] as const
+export const TARGETS = [
+  'direct',
+  'haproxy',
+  'pgbouncer',
+  'postern',
+  'wasm',
+  'guarded',
+  'quiet',
+  'cached',
+  'masked',
+  'workers',
+] as const
 export type TargetName = (typeof TARGETS)[number]
 
 export interface Target {
@@ -76,6 +88,8 @@ export async function startTarget(name: TargetName, options: TargetOptions): Pro
       return await startPostern(name, options, ['--plugin', plugin, '--dev'])
     case 'workers':
       return await startPostern(name, options, [])
+    default:
+      return await startWithPlugins(name, options.database, PLUGIN_SETS[name])
   }
 }
 
@@ -111,6 +125,27 @@ async function startPostern(
     forget()
     throw error
   }
+}
+
+async function startWithPlugins(
+  name: TargetName,
+  { host, port }: Database,
+  set: PluginSet,
+): Promise<Target> {
+  const fileName = '/dev/null'
+  const gateway = await startGateway({
+    args: ['--dev'],
+    config: {
+      clients: { default: { writes: { address: `${host}:${port}` } } },
+      // Into a file, as in production: who reads a pipe would work on the same cores.
+      loggers: { default: { output: ['file'], fileName, level: set.level } },
+    },
+    plugins: pluginsFileOf(set),
+  })
+  const stop = async (): Promise<void> => {
+    await gateway.stop()
+  }
+  return { name, host: gateway.host, port: gateway.port, pids: [gateway.pid], stop }
 }
 
 /** The workers of a gateway, which are the only processes that it has started here. */

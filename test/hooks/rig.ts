@@ -1,5 +1,5 @@
 /** A chain over a toy protocol: every byte is a message, and `!` is a malformed one. */
-import { Chain, type ChainStep, type Sink } from '../../src/hooks/chain.ts'
+import { Chain, type ChainStep, type Cutter, type Sink } from '../../src/hooks/chain.ts'
 import type { Carried, SessionFacts, Unit } from '../../src/hooks/step.ts'
 import type { TrafficVerdict } from '../../src/hooks/verdict.ts'
 
@@ -113,10 +113,14 @@ export function rig(fakes: readonly Fake[], options: RigOptions = {}): Rig {
 const malformed = (bytes: Uint8Array): string | null =>
   textOf(bytes).includes('!') ? 'it has a "!"' : null
 
-const CUTTER = {
+const CUTTER: Cutter = {
   flaw: malformed,
   answerFlaw: malformed,
-  single: (bytes: Uint8Array) => bytes.length === 1,
+  share(bytes, cut, tags) {
+    const parts = this.parts(bytes, cut, tags)
+    if (!parts.some(({ wanted }) => wanted)) return 'none'
+    return parts.length === 1 ? 'whole' : 'parts'
+  },
   parts(bytes: Uint8Array, cut: Unit, tags: Uint8Array | null) {
     const parts: { bytes: Uint8Array; wanted: boolean }[] = []
     let from = 0

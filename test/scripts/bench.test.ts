@@ -2,10 +2,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { connectCells, copyCells } from '../bench/cells.ts'
+import { connectCells, copyCells, pluginCells } from '../bench/cells.ts'
 import { compare } from '../bench/comparison.ts'
 import { MessageWalker, readCopy, writeCopy } from '../bench/copy.ts'
-import { createTables, type Driver, readPgbench, readTimes } from '../bench/driver.ts'
+import { createTables, findDriver, readPgbench, readTimes } from '../bench/driver.ts'
 import { idleTable, isIdleMet, measureIdle } from '../bench/idle.ts'
 import { judgeLatency, percentile } from '../bench/latency.ts'
 import { runLoad } from '../bench/load.ts'
@@ -317,9 +317,41 @@ describe('against PostgreSQL', () => {
     await expect(copy).rejects.toThrow('no TLS is offered')
   })
 
+  test.each(['hot', 'wide'])('the script %s asks the same of every driver', async (script) => {
+    const setting = { database: server, plugin: '', setting: PLAIN }
+    const target = await startTarget('direct', setting)
+    // pgbench knows whole seconds only.
+    for (const [driver, seconds] of [
+      [{ name: 'own', run: runLoad }, 0.05],
+      [findDriver(), 1],
+    ] as const) {
+      const options = { driver, seconds, clients: [2], copyMegabytes: 1, tls: false }
+      const cells = pluginCells(options).filter(({ name }) => name.startsWith(script))
+      expect(cells.map(({ name }) => name)).toEqual([`${script} simple`, `${script} prepared`])
+      for (const cell of cells) {
+        const { count, perSecond } = await cell.measure(target, server)
+        expect(count).toBeGreaterThan(script === 'wide' ? 1000 : 1)
+        expect(perSecond).toBeGreaterThan(1)
+      }
+    }
+  })
+
+  test('a goal may be about one cell alone', () => {
+    const rows = [
+      row('direct', 1, 100, { cell: 'hot simple' }),
+      row('cached', 1, 210, { cell: 'hot simple' }),
+      row('direct', 1, 100, { cell: 'hot prepared' }),
+      row('cached', 1, 100, { cell: 'hot prepared', error: 'refused' }),
+    ]
+    const found = SUITES.plugins.goals.map((goal) => judge(rows, goal))
+    const simple = found.find((one) => one?.goal.cell === 'hot simple')
+    expect(simple).toMatchObject({ isMet: true, mean: 2.1 })
+    const prepared = SUITES.plugins.goals.find(({ cell }) => cell === 'hot prepared')
+    expect(prepared === undefined ? undefined : judge(rows, prepared)).toBeNull()
+  })
+
   test('cells run on a target, round for round', async () => {
-    const run: Driver['run'] = (load) => runLoad({ ...load, rows: 100_000 })
-    const driver = { name: 'own', run }
+    const driver = { name: 'own', run: runLoad }
     const options = { driver, seconds: 0.05, clients: [2], copyMegabytes: 1, tls: false }
     const setting = { database: server, plugin: '', setting: PLAIN }
     const target = await startTarget('direct', setting)

@@ -1,9 +1,10 @@
 /** The functions of the module `postern`: what a guest may ask of the gateway during a call. */
 import type { SessionFacts } from '../../hooks/step.ts'
 import type { Belongings } from './belongings.ts'
+import { connectionText } from './connection-text.ts'
 import type { Deadline } from './deadline.ts'
 import { levelOf, parseObject } from './journal.ts'
-import { encodeText, type GuestMemory } from './memory.ts'
+import type { GuestMemory } from './memory.ts'
 import { reserveStack, SMALL_FRAMES } from './stack.ts'
 import { sessionGet, sessionSet } from './store.ts'
 import { Trap } from './trap.ts'
@@ -27,6 +28,8 @@ export function timed(functions: HostFunctions, deadline: Deadline): HostFunctio
 }
 
 const NO_LABELS: readonly string[] = []
+/** Texts whose labels are remembered; a guest that has more begins anew. */
+const LABEL_TEXTS_MAX = 256
 
 /** The state of one instance's present call, and the memory that its pointers point into. */
 export class Host {
@@ -39,6 +42,7 @@ export class Host {
   verdict = 0
   #memory: GuestMemory | null = null
   #signalsLeft = 0
+  readonly #labels = new Map<string, readonly string[]>()
 
   constructor(belongings: Belongings) {
     this.belongings = belongings
@@ -148,31 +152,20 @@ export class Host {
     const labelCount = labelCounts[id]
     if (metrics === null) return
     const plain = text === '' && labelCount === 0
-    // One more than it may have is enough to be refused; the page counts refusals.
-    const labels = plain ? NO_LABELS : text.split('\n', (labelCount ?? 0) + 1)
     reserveStack(SMALL_FRAMES)
-    metrics.record(id, value, labels)
+    metrics.record(id, value, plain ? NO_LABELS : this.#labelsOf(text, labelCount ?? 0))
   }
-}
 
-/** The session as `connection` gives it. */
-function connectionJson(session: SessionFacts): Uint8Array {
-  const { id, client, server, group, block, protocol, tls, user, database } = session
-  const applicationName = session.applicationName
-  return encodeText(
-    JSON.stringify({
-      id,
-      client: { local: client.local, remote: client.remote },
-      server: { local: server.local, remote: server.remote },
-      group,
-      block,
-      protocol,
-      tls: tls === null ? null : { version: tls.version, cipher: tls.cipher, subject: tls.subject },
-      user,
-      database,
-      applicationName,
-    }),
-  )
+  /** The values of labels in a text, which are mostly those that were told before. */
+  #labelsOf(text: string, count: number): readonly string[] {
+    const known = this.#labels.get(text)
+    if (known !== undefined && known.length === count) return known
+    // One more than it may have is enough to be refused; the page counts refusals.
+    const labels = text.split('\n', count + 1)
+    if (this.#labels.size >= LABEL_TEXTS_MAX) this.#labels.clear()
+    if (labels.length === count) this.#labels.set(text, labels)
+    return labels
+  }
 }
 
 function storeImports(host: Host): HostFunctions {
@@ -218,7 +211,7 @@ function sessionImports(host: Host): HostFunctions {
       return host.answer('config', host.belongings.config.get(name), pointer!, room!)
     },
     connection: (_context, pointer, room) => {
-      const value = host.session === null ? undefined : connectionJson(host.session)
+      const value = host.session === null ? undefined : connectionText(host.session)
       return host.answer('connection', value, pointer!, room!)
     },
     session_get: (_context, key, keyLength, pointer, room) => {

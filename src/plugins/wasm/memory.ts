@@ -9,6 +9,21 @@ import { Trap } from './trap.ts'
 const decoder = new TextDecoder()
 const encoder = new TextEncoder()
 
+/** Texts up to this length are remembered, so many of them; a power of two. */
+const SHORT_BYTES_MAX = 64
+const SHORT_TEXTS = 128
+
+interface ShortText {
+  readonly bytes: Uint8Array
+  readonly text: string
+}
+
+function isAt(view: Uint8Array, start: number, length: number, bytes: Uint8Array): boolean {
+  if (bytes.length !== length) return false
+  for (let at = 0; at < length; at++) if (view[start + at] !== bytes[at]) return false
+  return true
+}
+
 /** Told each time a memory has grown, of its bytes. */
 export type GrowthListener = (bytes: number) => void
 
@@ -16,6 +31,7 @@ export class GuestMemory {
   readonly #memory: WebAssembly.Memory
   readonly #onGrowth: GrowthListener
   #view: Uint8Array
+  readonly #shorts: (ShortText | undefined)[] = new Array(SHORT_TEXTS).fill(undefined)
 
   constructor(memory: WebAssembly.Memory, onGrowth: GrowthListener = () => undefined) {
     this.#memory = memory
@@ -51,7 +67,22 @@ export class GuestMemory {
 
   /** A text at a pointer. */
   text(pointer: number, length: number, what: string): string {
-    return decoder.decode(this.at(pointer, length, what))
+    if (length >>> 0 > SHORT_BYTES_MAX) return decoder.decode(this.at(pointer, length, what))
+    return this.#short(this.#checked(pointer, length, what), length)
+  }
+
+  /** Guests say the same few names and labels over and over: those are not decoded again. */
+  #short(start: number, length: number): string {
+    const { view } = this
+    let hash = length
+    for (let at = start; at < start + length; at++) hash = (hash * 31 + view[at]!) | 0
+    const place = hash & (SHORT_TEXTS - 1)
+    const known = this.#shorts[place]
+    if (known !== undefined && isAt(view, start, length, known.bytes)) return known.text
+    const bytes = view.slice(start, start + length)
+    const text = decoder.decode(bytes)
+    this.#shorts[place] = { bytes, text }
+    return text
   }
 
   /** Answers a getter: the value's length, and the value itself where there is room for it. */

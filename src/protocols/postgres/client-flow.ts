@@ -6,6 +6,7 @@ import type {
   Part,
   Piece,
   Refused,
+  Share,
   Wishes,
 } from '../protocol.ts'
 import { answerFlaw, denied, endsReady, responded } from './answers.ts'
@@ -13,7 +14,7 @@ import { CHOICE_BYTES } from './channel-binding.ts'
 import { Door, LOGIN_BYTES_MAX } from './door.ts'
 import { Encryption, GRANTED, NOT_GRANTED, UNENCRYPTED } from './encryption.ts'
 import { areWhole, errorResponse, walk } from './messages.ts'
-import { partsOf } from './parts.ts'
+import { partsOf, shareOf } from './parts.ts'
 import { type Fate, HEADER_BYTES, type Judge, joined, lengthAt, MessageReader } from './reader.ts'
 import {
   CANCEL_REQUEST,
@@ -32,6 +33,10 @@ const EMPTY: Uint8Array = new Uint8Array(0)
 /** Messages that begin a statement: a unit begins with one and has no second. */
 function begins(tag: number): boolean {
   return tag === FRONTEND.Query || tag === FRONTEND.Parse || tag === FRONTEND.FunctionCall
+}
+
+function mayJoin(previous: number, tag: number): boolean {
+  return !(begins(tag) || endsReady(previous))
 }
 
 export class PostgresClientFlow implements ClientFlow, Judge {
@@ -261,7 +266,7 @@ export class PostgresClientFlow implements ClientFlow, Judge {
   }
 
   joins(previous: number, tag: number): boolean {
-    return !(begins(tag) || endsReady(previous))
+    return mayJoin(previous, tag)
   }
 
   forward(bytes: Uint8Array): Uint8Array {
@@ -281,10 +286,11 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     }
     if (this.#talk.swallowing) return this.#forwardSwallowing(bytes)
     let end = bytes.length
-    walk(bytes, FRONTEND_TAGS, (tag, from, to) => {
-      ledger.note(tag, to - from)
-      if (tag === FRONTEND.Terminate && this.#talk.lent) end = from
-    })
+    for (let at = 0, total = 0; at < bytes.length; at += total) {
+      total = 1 + lengthAt(bytes, at)
+      ledger.note(bytes[at]!, total)
+      if (bytes[at] === FRONTEND.Terminate && this.#talk.lent) end = at
+    }
     return end === bytes.length ? bytes : bytes.subarray(0, end)
   }
 
@@ -316,9 +322,14 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     return EMPTY
   }
 
+  share(bytes: Uint8Array, cut: Cut, tags: Uint8Array | null): Share {
+    if (isStartup(bytes)) return tags === null || tags[0] === 1 ? 'whole' : 'none'
+    return shareOf(bytes, cut, tags, mayJoin)
+  }
+
   parts(bytes: Uint8Array, cut: Cut, tags: Uint8Array | null): readonly Part[] {
     if (isStartup(bytes)) return [{ bytes, wanted: tags === null || tags[0] === 1 }]
-    return partsOf(bytes, FRONTEND_TAGS, cut, tags, (previous, tag) => this.joins(previous, tag))
+    return partsOf(bytes, FRONTEND_TAGS, cut, tags, mayJoin)
   }
 
   flaw(bytes: Uint8Array): string | null {

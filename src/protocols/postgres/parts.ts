@@ -1,6 +1,28 @@
 /** Cuts a unit of whole messages for one step, which may want less of it than the unit holds. */
-import type { Cut, Part } from '../protocol.ts'
+import type { Cut, Part, Share } from '../protocol.ts'
 import { walk } from './messages.ts'
+import { lengthAt } from './reader.ts'
+
+/** What `partsOf` would come to, found without making anything. */
+export function shareOf(
+  bytes: Uint8Array,
+  cut: Cut,
+  tags: Uint8Array | null,
+  joins: (previous: number, tag: number) => boolean,
+): Share {
+  let wanted = 0
+  let others = 0
+  let isOne = true
+  let previous = 0
+  for (let at = 0; at < bytes.length; at += 1 + lengthAt(bytes, at)) {
+    const tag = bytes[at]!
+    if (tags !== null && tags[tag] !== 1) others++
+    else if (wanted++ > 0) isOne &&= cut !== 'message' && joins(previous, tag)
+    previous = tag
+  }
+  if (wanted === 0) return 'none'
+  return others === 0 && isOne ? 'whole' : 'parts'
+}
 
 /**
  * Parts in order: each message alone for `message`, else the longest runs of wanted messages that

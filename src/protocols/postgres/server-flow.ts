@@ -1,7 +1,16 @@
 /** From server to client: keeps the ledger, rewrites errors of refused messages, ends replies. */
-import type { ConversationOptions, Cut, Flow, Part, Piece, Refused, Wishes } from '../protocol.ts'
+import type {
+  ConversationOptions,
+  Cut,
+  Flow,
+  Part,
+  Piece,
+  Refused,
+  Share,
+  Wishes,
+} from '../protocol.ts'
 import { areWhole, copyFail, errorResponse, errorText, SYNC, walk, warning } from './messages.ts'
-import { partsOf } from './parts.ts'
+import { partsOf, shareOf } from './parts.ts'
 import { type Fate, HEADER_BYTES, type Judge, joined, lengthAt, MessageReader } from './reader.ts'
 import { numberAt } from './startup.ts'
 import { BACKEND, BACKEND_PLAIN, BACKEND_TAGS, FRONTEND, NOTHING_PLAIN, unwanted } from './tags.ts'
@@ -26,6 +35,9 @@ function asynchronous(tag: number): boolean {
 function cutsReplies({ fromServer }: Wishes): boolean {
   return fromServer.cut === 'reply' && fromServer.tags !== null
 }
+
+/** Whatever the server says may be shown together. */
+const always = (): boolean => true
 
 export class PostgresServerFlow implements Flow, Judge {
   readonly tags = BACKEND_TAGS
@@ -236,8 +248,12 @@ export class PostgresServerFlow implements Flow, Judge {
     this.#talk.tellServer(synced ? joined(copyFail(marker), SYNC) : copyFail(marker))
   }
 
+  share(bytes: Uint8Array, cut: Cut, tags: Uint8Array | null): Share {
+    return shareOf(bytes, cut, tags, always)
+  }
+
   parts(bytes: Uint8Array, cut: Cut, tags: Uint8Array | null): readonly Part[] {
-    return partsOf(bytes, BACKEND_TAGS, cut, tags, () => true)
+    return partsOf(bytes, BACKEND_TAGS, cut, tags, always)
   }
 
   flaw(bytes: Uint8Array): string | null {

@@ -316,4 +316,20 @@ describe('whatever bytes come', () => {
     round()
     expect(talk.plugin.sandbox?.memoryBytes).toBe(before)
   })
+
+  test('sessions that have more and less under way take turns in the same memory', () => {
+    const unit = concat(parse({ sql: 's' }), bind(), describes(), execute(), sync())
+    const round = (): void => {
+      for (let at = 0; at < 3000; at++) {
+        const of = makeSession({ id: String(at) })
+        for (let units = 1 << (at % 5); units > 0; units--) talk.send(of, unit)
+        talk.closed(of)
+      }
+    }
+    round()
+    const before = talk.plugin.sandbox?.memoryBytes
+    round()
+    round()
+    expect(talk.plugin.sandbox?.memoryBytes).toBe(before)
+  })
 })

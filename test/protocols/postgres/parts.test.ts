@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { partsOf } from '../../../src/protocols/postgres/parts.ts'
+import { partsOf, shareOf } from '../../../src/protocols/postgres/parts.ts'
 import { FRONTEND_TAGS } from '../../../src/protocols/postgres/tags.ts'
 import type { Cut } from '../../../src/protocols/protocol.ts'
 import { concat, message } from '../../kit/frontend.ts'
@@ -51,4 +51,30 @@ test('parts are views of the unit, not copies', () => {
 
 test('nothing gives no parts', () => {
   expect(partsOf(new Uint8Array(0), FRONTEND_TAGS, 'batch', null, () => true)).toEqual([])
+})
+
+test('a share tells what the parts would be', () => {
+  const seen = new Set<string>()
+  const letters = 'PBDESQ'
+  let seed = 7
+  const draw = (below: number): number => {
+    seed = (seed * 48_271) % 2_147_483_647
+    return seed % below
+  }
+  const some = (most: number): string =>
+    Array.from({ length: draw(most + 1) }, () => letters[draw(letters.length)]).join('')
+  const joins = (previous: number, tag: number): boolean => previous !== 0x53 && tag !== 0x51
+  for (let round = 0; round < 3000; round++) {
+    const how = (['message', 'batch', 'reply'] as const)[draw(3)] ?? 'message'
+    const tags = draw(3) === 0 ? null : tagsOf(some(4))
+    const unit = unitOf(some(5))
+    const parts = partsOf(unit, FRONTEND_TAGS, how, tags, joins)
+    const wanted = parts.filter((part) => part.wanted)
+    const expected =
+      wanted.length === 0 ? 'none' : wanted.length === parts.length && parts.length === 1
+    const share = shareOf(unit, how, tags, joins)
+    expect(share).toBe(expected === 'none' ? 'none' : expected ? 'whole' : 'parts')
+    seen.add(share)
+  }
+  expect(seen).toEqual(new Set(['none', 'whole', 'parts']))
 })

@@ -28,19 +28,34 @@ export function roomFor(bytes: i32): i32 {
 export function take(bytes: i32): usize {
   const room = roomFor(bytes)
   if (room == 0) return 0
+  let larger: usize = 0
+  let beforeLarger: usize = 0
   let before: usize = 0
   for (let place = firstFree; place != 0; place = load<u32>(place)) {
     const size = load<i32>(place, 4)
-    // A place twice too large would be missed where it is wanted.
-    if (size >= room && (size >> 1) <= room) {
-      const next = load<u32>(place)
-      if (before == 0) firstFree = next
-      else store<u32>(before, <u32>next)
+    if (size == room) {
+      takeOut(place, before)
       return place
+    }
+    if (larger == 0 && size > room && (size >> 1) <= room) {
+      larger = place
+      beforeLarger = before
     }
     before = place
   }
-  return fresh(room)
+  if (larger == 0) return fresh(room)
+  // Whoever takes it gives back `room` bytes, so the rest would be lost: it is a place of its own.
+  const size = load<i32>(larger, 4)
+  takeOut(larger, beforeLarger)
+  giveBack(larger + room, size - room)
+  return larger
+}
+
+/** `before` is the free place that leads to it; 0: it is the first. */
+function takeOut(place: usize, before: usize): void {
+  const next = load<u32>(place)
+  if (before == 0) firstFree = next
+  else store<u32>(before, <u32>next)
 }
 
 /** Gives a place back. `room` is its size as `roomFor` told it. */

@@ -34,6 +34,21 @@ export function continuesName(byte: u8): bool {
   return beginsName(byte) || isDigit(byte) || byte == 0x24
 }
 
+/** 1 for each byte that `continuesName`: names are most of what is read. */
+export const CONTINUING = memory.data(256)
+for (let byte = 0; byte < 256; byte++) {
+  store<u8>(CONTINUING + byte, continuesName(<u8>byte) ? 1 : 0)
+}
+
+/** The hash of words begins so, and goes on with each byte of them, in any case. */
+export const WORD_SEED: u32 = 0x811c_9dc5
+
+// @ts-ignore: decorator
+@inline
+export function hashedWith(hash: u32, byte: u8): u32 {
+  return (hash ^ (byte | 0x20)) * 0x0100_0193
+}
+
 /** Bytes that operators are made of: ~ ! @ # ^ & | ` ? + - * / % < > = */
 export function isOperator(byte: u8): bool {
   switch (byte) {

@@ -3,19 +3,23 @@
  * beyond the end gives zeros.
  */
 import {
-  continuesName,
+  CONTINUING,
+  hashedWith,
   isDigit,
   isHex,
   isNewline,
   isOperator,
   isSpace,
   isUncommon,
+  WORD_SEED,
 } from './characters'
 
 /** The place in the text. */
 export class Scan {
   static at: usize = 0
   static end: usize = 0
+  /** The hash of the name that was passed last. */
+  static nameHash: u32 = 0
   /** True once a comment was passed since the text was opened; once one that does not end. */
   static hasComment: bool = false
   static hasOpenComment: bool = false
@@ -54,13 +58,22 @@ export function skipBlock(): void {
 }
 
 export function skipBlank(): void {
-  while (Scan.at < Scan.end) {
-    const byte = load<u8>(Scan.at)
-    if (isSpace(byte)) Scan.at++
-    else if (byte == 0x2d && byteAt(Scan.at + 1) == 0x2d) skipLine()
-    else if (byte == 0x2f && byteAt(Scan.at + 1) == 0x2a) skipBlock()
+  const end = Scan.end
+  let at = Scan.at
+  while (at < end) {
+    const byte = load<u8>(at)
+    if (isSpace(byte)) {
+      at++
+      continue
+    }
+    if (byte != 0x2d && byte != 0x2f) break
+    Scan.at = at
+    if (byte == 0x2d && byteAt(at + 1) == 0x2d) skipLine()
+    else if (byte == 0x2f && byteAt(at + 1) == 0x2a) skipBlock()
     else return
+    at = Scan.at
   }
+  Scan.at = at
 }
 
 /**
@@ -82,15 +95,27 @@ export function continuation(ptr: usize): usize {
 }
 
 export function skipName(): void {
-  while (Scan.at < Scan.end && continuesName(load<u8>(Scan.at))) Scan.at++
+  const end = Scan.end
+  let at = Scan.at
+  let hash = WORD_SEED
+  while (at < end) {
+    const byte = load<u8>(at)
+    if (load<u8>(CONTINUING + byte) == 0) break
+    hash = hashedWith(hash, byte)
+    at++
+  }
+  Scan.at = at
+  Scan.nameHash = hash
 }
 
 export function skipDigits(): void {
+  let at = Scan.at
   while (true) {
-    const byte = byteAt(Scan.at)
-    if (!isDigit(byte) && (byte != 0x5f || !isDigit(byteAt(Scan.at + 1)))) return
-    Scan.at++
+    const byte = byteAt(at)
+    if (!isDigit(byte) && (byte != 0x5f || !isDigit(byteAt(at + 1)))) break
+    at++
   }
+  Scan.at = at
 }
 
 export function skipNumber(): void {

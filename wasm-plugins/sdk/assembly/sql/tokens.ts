@@ -19,7 +19,7 @@ import {
   skipOperator,
   skipUnquoted,
 } from './scan'
-import { Word, wordAt } from './words'
+import { Word, wordAt, wordOf } from './words'
 
 export const enum Token {
   End,
@@ -281,7 +281,7 @@ function readName(): void {
       return readUescape()
     }
   }
-  word = wordAt(from, i32(Scan.at - from))
+  word = wordOf(from, i32(Scan.at - from), Scan.nameHash)
 }
 
 /** E, B, X and N before a quote. */

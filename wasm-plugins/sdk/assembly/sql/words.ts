@@ -1,5 +1,6 @@
 /** The words of SQL that the SDK knows, found by exact comparison in a small hash table. */
 import { lower, Slice, slice } from '../slice'
+import { hashedWith, WORD_SEED } from './characters'
 
 /** Words by position in WORDS; those up to STATEMENTS begin statements. */
 export const enum Word {
@@ -50,21 +51,15 @@ const slots = memory.data(SLOTS)
 const letters = memory.data(i32(Word.Count) * LETTERS_MAX)
 const lengths = memory.data(i32(Word.Count))
 
-// @ts-ignore: decorator
-@inline
-function mixed(hash: u32, byte: u8): u32 {
-  return (hash ^ byte) * 0x0100_0193
-}
-
 function fill(): void {
   let word = 1
   let length = 0
-  let hash: u32 = 0x811c_9dc5
+  let hash = WORD_SEED
   for (let at = 0; at < WORDS.length; at++) {
     const byte = <u8>WORDS.charCodeAt(at)
     if (byte != 0x20) {
       store<u8>(letters + word * LETTERS_MAX + length++, byte & 0xdf)
-      hash = mixed(hash, byte)
+      hash = hashedWith(hash, byte)
       continue
     }
     let slot = hash % SLOTS
@@ -73,7 +68,7 @@ function fill(): void {
     store<u8>(lengths + word, <u8>length)
     word++
     length = 0
-    hash = 0x811c_9dc5
+    hash = WORD_SEED
   }
   assert(word == Word.Count)
 }
@@ -81,9 +76,14 @@ fill()
 
 /** The word that these bytes spell in any case, or None. */
 export function wordAt(ptr: usize, length: i32): Word {
+  let hash = WORD_SEED
+  for (let at = 0; at < min(length, LETTERS_MAX); at++) hash = hashedWith(hash, load<u8>(ptr + at))
+  return wordOf(ptr, length, hash)
+}
+
+/** The same where the hash of all the bytes is known. */
+export function wordOf(ptr: usize, length: i32, hash: u32): Word {
   if (length > LETTERS_MAX) return Word.None
-  let hash: u32 = 0x811c_9dc5
-  for (let at = 0; at < length; at++) hash = mixed(hash, lower(load<u8>(ptr + at)))
   let slot = hash % SLOTS
   let word = load<u8>(slots + slot)
   while (word != 0) {
