@@ -98,9 +98,8 @@ async function judgeSplit(targets: readonly Target[], server: PostgresServer): P
   for (const sessions of [20, 50, 80]) {
     const split = await measureSplit(target, server, sessions)
     worst = Math.max(worst, split.apart)
-    say(
-      `${sessions} sessions: ${split.counts.join(' and ')}, ${(split.apart * 100).toFixed(0)}% apart`,
-    )
+    const percent = (split.apart * 100).toFixed(0)
+    say(`${sessions} sessions: ${split.counts.join(' and ')}, ${percent}% apart`)
   }
   const isMet = worst <= SPLIT_MAX
   say(`${isMet ? 'met' : 'NOT MET'}: sessions within ${SPLIT_MAX * 100}% of each other`)

@@ -277,7 +277,7 @@ export class Gateway {
     this.#refuseLate()
     const loaded = this.#options.load()
     for (const notice of loaded.notices) this.log.warn(notice)
-    refuseOtherWorkers(this.#options.loaded, loaded)
+    refuseOtherWorkers(this.#options.loaded.config, loaded.config)
     const next = await this.#generations.prepare(loaded)
     try {
       await this.#supervision?.prepare(next)

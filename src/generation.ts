@@ -11,7 +11,7 @@ import { announcements, newClientParams, runParams } from './config/announcement
 import { dottedKeys, withChanges } from './config/dotted.ts'
 import type { LoadedConfig } from './config/load.ts'
 import type { Config, ServerConfig } from './config/schema.ts'
-import { refuseTooManyWorkers, workersOf } from './config/workers.ts'
+import { refuseOtherWorkers, refuseTooManyWorkers, workersOf } from './config/workers.ts'
 import type { ObserverDesk } from './hooks/observers.ts'
 import { runSettings } from './hooks/settings.ts'
 import type { HookTally } from './hooks/tally.ts'
@@ -90,6 +90,7 @@ export async function buildGeneration(
     const desk = assembleDesk(registry, loaded.plugins.observersQueuedMax, tally)
     options.bound?.(registry)
     const config = await settleConfig(registry, loaded, tally)
+    refuseOtherWorkers(loaded.config, config)
     if (loaded.handed === undefined) {
       for (const { hook, params } of announcements(config)) await desk.tell(hook, params)
     }

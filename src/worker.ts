@@ -135,9 +135,7 @@ export class Worker {
 
   /** Takes what comes with it, and gives it as what a configuration is built from. */
   #take(handed: Handed): LoadedConfig {
-    for (const group of handed.sockets) {
-      this.#sockets.handed(group, receiveDescriptor(DESCRIPTOR_CHANNEL))
-    }
+    this.#receive(handed.sockets)
     this.#numbers = new Map(handed.numbers)
     for (const [id, reach] of handed.attachments) this.#attachments.told(id, reach)
     const { generation, config, plugins, addresses } = handed
@@ -149,6 +147,19 @@ export class Worker {
       notices: [],
       handed: { generation, addresses, plugins: new Map(handed.started) },
     }
+  }
+
+  /** Every one that was sent, also where one fails: or the next ones would be taken for others. */
+  #receive(groups: readonly string[]): void {
+    const failures: unknown[] = []
+    for (const group of groups) {
+      try {
+        this.#sockets.handed(group, receiveDescriptor(DESCRIPTOR_CHANNEL))
+      } catch (thrown) {
+        failures.push(thrown)
+      }
+    }
+    if (failures.length > 0) throw failures[0]
   }
 
   #prepare(handed: Handed): void {

@@ -1,7 +1,6 @@
 /** How many processes serve clients, and what of the limits each of them gets. */
 import { availableParallelism } from 'node:os'
 import { GatewayError } from '../base/errors.ts'
-import type { LoadedConfig } from './load.ts'
 import { poolSize } from './pool-size.ts'
 import type { Config, ServerConfig } from './schema.ts'
 
@@ -50,9 +49,9 @@ export function refuseTooManyWorkers(config: Config): void {
   }
 }
 
-/** Throws RELOAD_REFUSED where a reload would need more workers than there are, or fewer. */
-export function refuseOtherWorkers(running: LoadedConfig, next: LoadedConfig): void {
-  const [now, then] = [workersOf(running.config), workersOf(next.config)]
+/** Throws RELOAD_REFUSED where a reload, or a plugin, wants another number than there is. */
+export function refuseOtherWorkers(running: Config, next: Config): void {
+  const [now, then] = [workersOf(running), workersOf(next)]
   if (now === then) return
   throw new GatewayError('RELOAD_REFUSED', `workers: ${now} cannot become ${then}; restart for it`)
 }

@@ -20,6 +20,8 @@ const O_NONBLOCK = 0o4000
 const O_CLOEXEC = 0o2000000
 const EPOLL_CTL_ADD = 1
 const EPOLL_CTL_DEL = 2
+/** Of several processes that sleep, one is woken for a client: there is no work for more. */
+const EPOLLEXCLUSIVE = 1 << 28
 const SOL_SOCKET = 1
 const SO_ACCEPTCONN = 30
 const POLLIN = 1
@@ -37,6 +39,8 @@ export interface SharedListening<Data> {
   pause(): void
   /** Accepts again, what waits already first. Idempotent. */
   resume(): void
+  /** Has the kernel look once more whether somebody waits: it may have told another process. */
+  look(): void
   /** True where a client waits to be accepted. */
   hasWaiting(): boolean
   /**
@@ -64,6 +68,7 @@ export function adoptListening<Data>(
   const listening = Bun.listen<Data>({ unix, socket, allowHalfOpen: true })
   try {
     const shared = new Shared(listening, descriptor, place)
+    shared.exclusive()
     shared.pause()
     shared.resume()
     closeSync(descriptor)
@@ -138,6 +143,17 @@ class Shared<Data> implements SharedListening<Data> {
     this.#checked(calls.dup3(this.descriptor, this.#seat, O_CLOEXEC))
     this.#checked(calls.epoll_ctl(epoll, EPOLL_CTL_ADD, this.#seat, ptr(event)))
     this.#isPaused = false
+  }
+
+  look(): void {
+    this.pause()
+    this.resume()
+  }
+
+  /** From its next resumption on, clients wake this process or another, and not all of them. */
+  exclusive(): void {
+    const events = new DataView(this.#watch.event.buffer)
+    events.setUint32(0, (events.getUint32(0, true) | EPOLLEXCLUSIVE) >>> 0, true)
   }
 
   hasWaiting(): boolean {

@@ -92,6 +92,8 @@ export class TurnsPage {
 export interface Door {
   pause(): void
   resume(): void
+  /** Notices clients of whom another process was told. */
+  look(): void
   hasWaiting(): boolean
 }
 
@@ -143,7 +145,6 @@ export class Turns {
   accepted(group: number): void {
     this.#page.count(this.#worker, group, 1)
     if (this.#doors.size === 0) return
-    this.#callOthers()
     if (this.#credit > 0) this.#credit -= 1
     else if (this.#isAhead()) this.#rest()
   }
@@ -159,12 +160,13 @@ export class Turns {
     this.#endPatience()
     this.#credit = 0
     this.#nextCredit = 1
-    this.#wake()
+    if (this.#isResting) this.#wake()
+    else this.#look()
   }
 
   /** Looked at now and then: a client must not wait for long for a worker that does not come. */
   check(): void {
-    if (!this.#isResting) return
+    if (!this.#isResting) return this.#look()
     if (!this.#hasMost()) return this.resume()
     this.#takeWaiting()
   }
@@ -181,20 +183,35 @@ export class Turns {
     return fewest !== null && this.#page.sessionsOf(this.#worker) > fewest
   }
 
-  /** Those that rest and have no more than this one. */
+  /**
+   * Those that have fewer than this one, which they cannot have noticed: where they rest, and where
+   * clients are left that woke this one alone.
+   */
   #callOthers(): void {
     const page = this.#page
     const own = page.sessionsOf(this.#worker)
+    const isLeft = this.#isWaitedFor()
     for (let other = 0; other < page.workers; other++) {
-      if (other === this.#worker || page.stateOf(other) !== RESTING) continue
-      if (page.sessionsOf(other) <= own && page.call(other)) this.#call(other)
+      if (other === this.#worker || page.sessionsOf(other) >= own) continue
+      const isAwake = isLeft && page.stateOf(other) === ACCEPTING
+      if (isAwake || page.call(other)) this.#call(other)
     }
+  }
+
+  #isWaitedFor(): boolean {
+    for (const door of this.#doors) if (door.hasWaiting()) return true
+    return false
+  }
+
+  #look(): void {
+    for (const door of this.#doors) if (door.hasWaiting()) door.look()
   }
 
   #rest(): void {
     this.#isResting = true
     this.#page.setState(this.#worker, RESTING)
     for (const door of this.#doors) door.pause()
+    this.#callOthers()
     this.#patience ??= setTimeout(() => {
       this.#patience = null
       if (this.#isResting) this.#takeWaiting()
@@ -202,7 +219,7 @@ export class Turns {
   }
 
   #takeWaiting(): void {
-    if (![...this.#doors].some((door) => door.hasWaiting())) return
+    if (!this.#isWaitedFor()) return
     this.#credit = this.#nextCredit
     this.#nextCredit = Math.min(this.#nextCredit * 2, CREDIT_MAX)
     this.#wake()

@@ -48,10 +48,14 @@ export interface Seat {
   failuresInARow: number
   startedAt: number
   /** Told of the answer to what was asked last, and of the end. */
-  answered: ((answer: FromWorker | null) => void) | null
-  reported: (() => void) | null
+  answered: ((answer: Answer) => void) | null
+  /** Resolves with the next report. */
+  reported: PromiseWithResolvers<void> | null
   gone: PromiseWithResolvers<void>
 }
+
+/** Null: the worker has ended. */
+type Answer = FromWorker | null | 'late'
 
 export class Crew {
   readonly #options: CrewOptions
@@ -118,7 +122,6 @@ export class Crew {
     this.#options.log.info({ worker: seat.worker, pid, generation }, 'a worker serves')
   }
 
-  /** Null: it has ended, or has not answered in time. */
   async #ask(seat: Seat, message: ToWorker, withinMs: number): Promise<Answer> {
     const answer = Promise.withResolvers<Answer>()
     const timer = setTimeout(() => answer.resolve('late'), withinMs)
@@ -135,7 +138,8 @@ export class Crew {
       case 'report':
       case 'drained':
         seat.report = message.report
-        seat.reported?.()
+        seat.reported?.resolve()
+        seat.reported = null
         if (message.kind === 'drained') seat.answered?.(message)
         return
       case 'cancel':
@@ -160,7 +164,8 @@ export class Crew {
     told.gone(worker, report)
     for (const { process } of this.#serving) process?.send({ kind: 'turn' })
     seat.answered?.(null)
-    seat.reported?.()
+    seat.reported?.resolve()
+    seat.reported = null
     seat.gone.resolve()
     if (this.#isLeaving || !wasServing) return
     seat.failuresInARow = ranMs >= STABLE_MS ? 1 : seat.failuresInARow + 1
@@ -252,18 +257,7 @@ export class Crew {
 
   /** Asks all that serve for what they have counted; one that is late keeps its last report. */
   async refresh(): Promise<void> {
-    const all = this.#serving.map((seat) => {
-      const { promise, resolve } = Promise.withResolvers<void>()
-      const before = seat.reported
-      seat.reported = () => {
-        before?.()
-        seat.reported = null
-        resolve()
-      }
-      if (before === null) seat.process?.send({ kind: 'report' })
-      return settlesIn(REPORT_WITHIN_MS, promise)
-    })
-    await Promise.all(all)
+    await Promise.all(this.#serving.map((seat) => settlesIn(REPORT_WITHIN_MS, reportOf(seat))))
   }
 
   #carryCancel(from: Seat, { id, group, request }: FromWorker & { kind: 'cancel' }): void {
@@ -316,8 +310,14 @@ export class Crew {
   }
 }
 
-/** Null: the worker has ended, or has none. */
-type Answer = FromWorker | null | 'late'
+/** Asked once, however many wait for it. */
+function reportOf(seat: Seat): Promise<void> {
+  if (seat.reported === null) {
+    seat.reported = Promise.withResolvers<void>()
+    seat.process?.send({ kind: 'report' })
+  }
+  return seat.reported.promise
+}
 
 function newSeat(worker: number): Seat {
   return {

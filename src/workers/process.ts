@@ -13,8 +13,8 @@ export const DESCRIPTOR_CHANNEL = 3
 /** A longer line is cut: a worker writes none, but what breaks in it may. */
 const LINE_CHARACTERS_MAX = 1024 * 1024
 
-/** Kept for the next writes by Bun; a worker that does not listen must not cost more than that. */
-export const MESSAGES_WAITING_MAX = 10_000
+/** Messages to a worker that has said nothing since: one that does not listen costs no more. */
+const UNHEARD_MAX = 100_000
 
 export interface ProcessOptions {
   readonly worker: number
@@ -29,6 +29,7 @@ export class WorkerProcess {
   readonly #child: Bun.Subprocess<'ignore', 'ignore', 'pipe'>
   readonly #channel: number
   #hasEnded = false
+  #unheard = 0
 
   /** Throws where the system gives no process. */
   constructor(options: ProcessOptions) {
@@ -60,6 +61,8 @@ export class WorkerProcess {
 
   send(message: ToWorker): void {
     if (this.#hasEnded) return
+    this.#unheard += 1
+    if (this.#unheard > UNHEARD_MAX) return this.kill()
     try {
       this.#child.send(message)
     } catch (thrown) {
@@ -79,6 +82,7 @@ export class WorkerProcess {
 
   #hear(message: unknown): void {
     const { log, worker, heard } = this.#options
+    this.#unheard = 0
     try {
       heard(parseFromWorker(message))
     } catch (thrown) {

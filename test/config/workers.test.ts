@@ -52,7 +52,9 @@ test('a pool with fewer connections than workers is refused by name', () => {
 })
 
 test('another number of workers needs a restart', () => {
-  const [two, three] = [loadedWith({ workers: 2 }), loadedWith({ workers: 3 })]
-  expect(() => refuseOtherWorkers(two, three)).toThrow('workers: 2 cannot become 3; restart for it')
-  expect(() => refuseOtherWorkers(two, two)).not.toThrow()
+  const [two, three] = [2, 3].map((workers) => loadedWith({ workers }).config)
+  expect(() => refuseOtherWorkers(two!, three!)).toThrow(
+    'workers: 2 cannot become 3; restart for it',
+  )
+  expect(() => refuseOtherWorkers(two!, two!)).not.toThrow()
 })

@@ -9,8 +9,19 @@ import { cancelRequest, query } from '../kit/frontend.ts'
 import { type RunningGateway, runPostern } from '../kit/gateway.ts'
 import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
 import { metric, startBefore, statusOf, until } from '../kit/traffic.ts'
-import { connectWire, openSession, Wire } from '../kit/wire.ts'
+import { connectWire, Wire } from '../kit/wire.ts'
+import { login } from './plugins-scene.ts'
 import { at, edit, GLOBAL, reload, runReload } from './reload-scene.ts'
+import {
+  answering,
+  enterAll,
+  type Keys,
+  type Place,
+  replaced,
+  sessionsOf,
+  startWorkers,
+  workersOf,
+} from './workers-scene.ts'
 
 setDefaultTimeout(20_000)
 
@@ -20,52 +31,9 @@ beforeAll(async () => {
 }, 60_000)
 afterAll(() => postgres.stop())
 
-type Keys = Readonly<Record<string, unknown>>
-
-const start = (server: Keys = {}, top: Keys = {}): Promise<RunningGateway> =>
-  startBefore(postgres, { server, top: { workers: 2, ...top } })
-
-const enter = ({ host, port }: { host: string; port: number }): Promise<Wire> => {
-  const { user, database } = postgres
-  return openSession({ host, port, user, database })
-}
-
-const several = (gateway: RunningGateway, count = 20): Promise<Wire[]> =>
-  Promise.all(Array.from({ length: count }, () => enter(gateway)))
-
-async function workersOf(gateway: RunningGateway) {
-  const { workers = [] } = await statusOf(gateway)
-  return workers
-}
-
-async function sessionsOf(gateway: RunningGateway): Promise<number[]> {
-  return (await workersOf(gateway)).map(({ sessions }) => sessions)
-}
-
-/** The first worker, which was killed once, serves again. */
-function replaced(gateway: RunningGateway): Promise<void> {
-  return until('the worker is replaced', async () => {
-    const [now] = await workersOf(gateway)
-    return now!.restarts === 1 && now!.generation > 0
-  })
-}
-
-const isAlive = (pid: number): boolean => {
-  try {
-    return process.kill(pid, 0)
-  } catch {
-    return false
-  }
-}
-
-/** The sessions that still answer. */
-async function answering(wires: readonly Wire[]): Promise<Wire[]> {
-  const asked = wires.map(async (wire) => {
-    const rows = await wire.rows('select 1').catch(() => null)
-    return rows === null ? [] : [wire]
-  })
-  return (await Promise.all(asked)).flat()
-}
+const start = (server?: Keys, top?: Keys) => startWorkers(postgres, server, top)
+const several = (gateway: RunningGateway, count?: number) => enterAll(gateway, postgres, count)
+const enter = (place: Place) => login(place, postgres)
 
 describe('sessions', () => {
   test.each([
@@ -123,98 +91,44 @@ describe('sessions', () => {
 
 describe('a CancelRequest', () => {
   const cases = [
-    ['with a key of the database', {}, {}],
-    [
-      'with a key of a pool',
-      { auth: 'trust' },
-      { startupParams: { user: 'postgres', password: 'postgres', database: 'postgres' } },
-    ],
+    ['of the database', false],
+    ['of a pool', true],
   ] as const
-  test.each(cases)('%s reaches its session through any worker', async (_, server, client) => {
+  test.each(cases)('with a key %s reaches its session through any worker', async (_, isPooled) => {
+    const { user: role, password } = postgres
+    const startupParams = { user: role, password, database: postgres.database }
     await using gateway = await startBefore(postgres, {
-      server,
-      client: 'startupParams' in client ? { startupParams: login() } : {},
+      server: isPooled ? { auth: 'trust' } : {},
+      client: isPooled ? { startupParams } : {},
       top: { workers: 2, pools: { default: { writes: { size: 8 } } } },
     })
     const { user, database } = postgres
-    // With as many that sleep as workers, one of them is another than that of the canceller.
-    for (let round = 0; round < 4; round++) {
+    const sleepers: { wire: Wire; pid: number; secret: Uint8Array }[] = []
+    while (sleepers.length < 6) {
       const wire = await connectWire(gateway)
-      const { pid, secret } = await wire.login({ user, database })
+      sleepers.push({ wire, ...(await wire.login({ user, database })) })
       wire.send(query('select pg_sleep(30)'))
-      await Bun.sleep(100)
+    }
+    await Bun.sleep(100)
+    // Those that sleep are spread over both workers, which nobody who cancels can know.
+    for (const { wire, pid, secret } of sleepers) {
       const canceller = await connectWire(gateway)
       canceller.send(cancelRequest(pid, secret))
       await canceller.closed()
       const said = await wire.readUntil('ReadyForQuery')
       expect(said).toContainEqual(expect.objectContaining({ code: '57014' }))
-      // Another worker's turn comes.
-      if (round % 2 === 0) wire.destroy()
     }
     expect(await metric(gateway, 'postern_worker_cancels_carried_total')).toBeGreaterThan(0)
   })
+})
 
-  function login() {
-    const { user, password, database } = postgres
-    return { user, password, database }
+const isAlive = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
   }
-})
-
-describe('a worker that is killed', () => {
-  test('costs its own sessions alone, is replaced, and what it counted stays', async () => {
-    await using gateway = await start()
-    const wires = await several(gateway)
-    const before = await workersOf(gateway)
-    const bytes = await metric(gateway, 'postern_bytes_total', { direction: 'to_client' })
-    process.kill(before[0]!.pid!, 'SIGKILL')
-    await replaced(gateway)
-    expect(await answering(wires)).toHaveLength(before[1]!.sessions)
-    expect(await metric(gateway, 'postern_sessions_total')).toBe(20)
-    const after = await metric(gateway, 'postern_bytes_total', { direction: 'to_client' })
-    expect(after).toBeGreaterThanOrEqual(bytes)
-    expect((await statusOf(gateway)).sessions.total).toBe(20)
-    expect(gateway.log()).toContain('its sessions are lost, and it is replaced')
-    // The new one has the fewest, so that it gets those that come now.
-    const more = await several(gateway, 8)
-    expect((await sessionsOf(gateway))[0]).toBeGreaterThanOrEqual(6)
-    for (const wire of [...wires, ...more]) wire.destroy()
-  })
-
-  test('every second under load: nobody who comes is refused', async () => {
-    await using gateway = await start()
-    const deaths = process.env['POSTERN_LONG'] === '1' ? 30 : 4
-    let isOver = false
-    const failures: unknown[] = []
-    let entered = 0
-    const come = async (): Promise<void> => {
-      while (!isOver) {
-        const wire = await connectWire(gateway)
-        try {
-          const { user, database } = postgres
-          await wire.login({ user, database })
-          entered += 1
-          await wire.rows('select 1')
-        } catch (thrown) {
-          failures.push(thrown)
-        }
-        wire.destroy()
-      }
-    }
-    const load = Promise.all([come(), come(), come(), come()])
-    for (let death = 0; death < deaths; death++) {
-      await Bun.sleep(1000)
-      const living = (await workersOf(gateway)).filter(({ pid }) => pid !== null)
-      process.kill(living[death % living.length]!.pid!, 'SIGKILL')
-    }
-    isOver = true
-    await load
-    expect(entered).toBeGreaterThan(deaths * 10)
-    // Those that were with the worker at its end: at most one for each who comes.
-    expect(failures.length).toBeLessThanOrEqual(deaths * 4)
-    const status = await statusOf(gateway)
-    expect(status.workers!.reduce((sum, { restarts }) => sum + restarts, 0)).toBeGreaterThan(0)
-  })
-})
+}
 
 describe('the end of the gateway', () => {
   test('by SIGKILL is the end of its workers', async () => {

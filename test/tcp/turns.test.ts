@@ -22,6 +22,7 @@ class Scene {
         resume: () => {
           this.isOpen[worker] = true
         },
+        look: () => undefined,
         hasWaiting: () => this.waiting > 0,
       }
       const call = (other: number): void => void this.calls.push(other)
@@ -130,7 +131,7 @@ describe('a worker with the fewest sessions that does not come', () => {
 
 test('a worker that accepts nowhere any more counts its sessions, and is not waited for', () => {
   const scene = new Scene(2)
-  const door: Door = { pause() {}, resume() {}, hasWaiting: () => false }
+  const door: Door = { pause() {}, resume() {}, look() {}, hasWaiting: () => false }
   const other = new Turns({ page: scene.page, worker: 1, call() {} })
   other.opened(door)
   other.accepted(3)
