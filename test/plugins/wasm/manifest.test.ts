@@ -47,6 +47,12 @@ describe('parseManifest', () => {
     expect(manifest.requires).toEqual([{ name: 'other', version: '1.2.0' }])
   })
 
+  test('says with how many workers it does, where that is not any number', () => {
+    const hooks = [{ name: 'onClosed' }]
+    expect(parse({ hooks }, 'onClosed').workers).toBeNull()
+    expect(parse({ hooks, workers: 1 }, 'onClosed').workers).toBe(1)
+  })
+
   const traffic = { name: 'onTrafficFromClient' }
   const refused: readonly (readonly [string, Readonly<Record<string, unknown>>, string])[] = [
     ['another ABI', { abi: 2 }, 'abi: must be 1'],
@@ -57,6 +63,7 @@ describe('parseManifest', () => {
     ['an unknown key', { hook: [] }, 'Unrecognized key: "hook"'],
     ['an unknown hook', { hooks: [{ name: 'onTrafic' }] }, 'hooks[0].name: no hook is called'],
     ['the reserved hook', { hooks: [{ name: 'onHook' }] }, 'hooks[0].name: onHook is never called'],
+    ['no workers', { workers: 0 }, 'workers: '],
     ['an unknown unit', { hooks: [{ ...traffic, unit: 'row' }] }, 'hooks[0].unit: '],
     [
       'a reply from a client',
