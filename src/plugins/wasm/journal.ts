@@ -61,6 +61,11 @@ export class Journal {
     this.#log = log
   }
 
+  /** False where lines of this level are thrown away, so that they need not be put together. */
+  isEnabled(level: JournalLevel): boolean {
+    return this.#log.isLevelEnabled(level)
+  }
+
   /** Writes a text, or a JSON object with `message` and fields. `bytes` are only borrowed. */
   write(level: JournalLevel, bytes: Uint8Array): void {
     if (!this.#log.isLevelEnabled(level)) return
