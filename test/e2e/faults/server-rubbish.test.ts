@@ -146,7 +146,7 @@ describe.each(WAYS)('$way', (way) => {
     })
   }
 
-  test('what came whole before a server broke off is delivered, and then its end is told', async () => {
+  test('what came whole before a server broke off is delivered, then the reason told', async () => {
     const { wire, end } = await greeted(server, gateway)
     wire.send(ASK)
     await end.read(ASK.length)
