@@ -7,6 +7,19 @@ export const REDACTED = '[redacted]'
 /** Names of fields whose values are never printed, also at the end of longer names. */
 const SECRET_NAME = /(password|passwd|passphrase|secret|token|authorization)$/i
 
+/** Names are mostly those that were asked about before: so many answers are kept. */
+const NAMES_KEPT_MAX = 1000
+const answers = new Map<string, boolean>()
+
+/** True where a field of this name is never printed. */
+export function isSecretName(name: string): boolean {
+  const known = answers.get(name)
+  if (known !== undefined) return known
+  const isSecret = SECRET_NAME.test(name)
+  if (answers.size < NAMES_KEPT_MAX) answers.set(name, isSecret)
+  return isSecret
+}
+
 /** Objects in objects deeper than this are left out. */
 const DEPTH_MAX = 6
 /** Fields of one object, and items of one list, beyond this many are left out. */
@@ -23,7 +36,7 @@ function redactFields(
 ): Record<string, unknown> {
   const redacted: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(fields).slice(0, ITEMS_MAX)) {
-    redacted[name] = SECRET_NAME.test(name) ? REDACTED : redactValue(value, depth)
+    redacted[name] = isSecretName(name) ? REDACTED : redactValue(value, depth)
   }
   return redacted
 }

@@ -8,6 +8,7 @@ import { isatty } from 'node:tty'
 import { type Bindings, type Logger, pino } from 'pino'
 import { GatewayError, sentenceOf } from './errors.ts'
 import type { GoTimeLayout } from './go-time.ts'
+import { writeJsonAsItIs } from './log-json.ts'
 import { redact } from './log-redact.ts'
 import { type LogSink, logSink } from './log-sink.ts'
 import { logText } from './log-text.ts'
@@ -79,6 +80,7 @@ export function createLog(options: LogOptions = {}): Logger {
     everywhere,
   )
   relays.set(log, (line) => everywhere.write(line))
+  writeJsonAsItIs(log, 'fields')
   return redactChildren(log)
 }
 

@@ -28,7 +28,10 @@ describe.each(WAYS)('$way', (way) => {
   })
   afterAll(async () => {
     await mustBeSound(gateway)
-    const calls = await metric(gateway, 'postern_plugin_calls_total', { plugin: 'audit' })
+    const calls = await metric(gateway, 'postern_plugin_calls_total', {
+      plugin: 'audit',
+      hook: 'onTrafficFromClient',
+    })
     expect(calls > 1_000).toBe(way.isAudited)
     expect((await gateway.stop()).status).toBe(0)
   })

@@ -116,6 +116,19 @@ cases:
   })
 })
 
+test('every plugin that is shipped does what its own test file says', async () => {
+  const sources = join(import.meta.dirname, '../../wasm-plugins')
+  const files = ['audit', 'cache', 'firewall', 'mask', 'rate-limit'].map((name) =>
+    join(sources, name, `${name}.test.yaml`),
+  )
+  const { status, stdout, stderr } = await postern('plugin', 'test', ...files)
+  expect({ status, stderr, failed: / failed$/m.test(stdout) ? stdout : '' }).toEqual({
+    status: 0,
+    stderr: '',
+    failed: '',
+  })
+}, 20_000)
+
 test('plugin bench measures every hook', async () => {
   const { status, stdout } = await postern('plugin', 'bench', 'words.wasm', '--json')
   const { rows } = JSON.parse(stdout)

@@ -1,14 +1,15 @@
-/** The plugins mask and rate-limit in the executable, before a real PostgreSQL. */
+/** The plugins audit, mask and rate-limit in the executable, before a real PostgreSQL. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { Client, DatabaseError } from 'pg'
 import postgres from 'postgres'
 import { findProgram } from '../bench/programs.ts'
 import { gatewayBinary, type RunningGateway } from '../kit/gateway.ts'
 import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
-import { metric, mustBeSound, startBefore } from '../kit/traffic.ts'
+import { metric, mustBeSound, startBefore, until } from '../kit/traffic.ts'
 
 setDefaultTimeout(30_000)
 
@@ -160,4 +161,45 @@ test('rate-limit bounds connections of one address', async () => {
   for (let times = 0; times < 2; times++)
     await withPg(gateway, (client) => client.query('select 1'))
   expect(await codeOf(withPg(gateway, (client) => client.query('select 1')))).toBe('53400')
+})
+
+test('audit tells what was run, refused by another plugin, failed, and not let in', async () => {
+  const rules = [{ name: 'none', kinds: ['defining'], rate: 0.001, burst: 1 }]
+  const folder = mkdtempSync(join(tmpdir(), 'postern-audit-'))
+  const fileName = join(folder, 'gateway.log')
+  const top = { loggers: { default: { output: ['file'], fileName, level: 'info' } } }
+  const plugins = { plugins: [entry('audit'), entry('rate-limit', { rules })] }
+  await using gateway = await startBefore(server, { top, plugins })
+  const log = (): string => readFileSync(fileName, 'utf8')
+  await withPg(gateway, async (client) => {
+    await client.query("select id from people where id < 4 and email <> 'hunter2'")
+    await client.query({ name: 'p', text: 'select email from people where id = $1', values: [1] })
+    await client.query('create temp table a (n int); insert into a values (1), (2)')
+    await codeOf(client.query('drop table a'))
+    await codeOf(client.query('select $1::int / 0', [1]))
+  })
+  const nowhere = new Client({ ...at(gateway), database: 'nowhere' })
+  nowhere.on('error', () => {})
+  await expect(nowhere.connect()).rejects.toMatchObject({ code: '3D000' })
+  const told = () =>
+    log()
+      .split('\n')
+      .filter((line) => line.includes('"plugin":"audit"'))
+      .map((line) => JSON.parse(line))
+  await until('the failed login is told', () =>
+    told().some(({ message }) => message === 'login failed'),
+  )
+  const statements = told().filter(({ message }) => message === 'statement')
+  expect(statements.map(({ fields }) => fields)).toMatchObject([
+    { kind: 'SELECT', tables: ['people'], outcome: 'done', rows: 3, user: 'postgres' },
+    { statement: 'select email from people where id = ?', outcome: 'done', rows: 1 },
+    { kind: 'CREATE', outcome: 'done' },
+    { kind: 'INSERT', outcome: 'done', rows: 2 },
+    { kind: 'DROP', tables: ['a'], outcome: 'refused' },
+    { kind: 'SELECT', outcome: 'failed', error: '22012' },
+  ])
+  expect(log()).not.toContain('hunter2')
+  expect(await metric(gateway, 'statements_total', { kind: 'SELECT' })).toBe(3)
+  await mustBeSound(gateway)
+  rmSync(folder, { recursive: true })
 })

@@ -31,10 +31,10 @@ export const WAYS = [
 ] as const
 
 /** The plugins file with the audit plugin as it was built, pinned. */
-export function auditPlugins(): Keys {
+export function auditPlugins(config: Keys = {}): Keys {
   const localPath = join(dirname(gatewayBinary()), 'plugins/audit.wasm')
   const checksum = createHash('sha256').update(readFileSync(localPath)).digest('hex')
-  return { plugins: [{ name: 'audit', localPath, checksum, required: true }] }
+  return { plugins: [{ name: 'audit', localPath, checksum, required: true, config }] }
 }
 
 /** A gateway in front of one server; dials are not tried again unless the settings say so. */

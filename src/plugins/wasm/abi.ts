@@ -32,6 +32,7 @@ const GRANTED: ReadonlyMap<string, ReadonlyMap<string, FunctionType | null>> = n
       ['output', '(i32, i32) -> ()'],
       ['verdict', '(i32) -> ()'],
       ['log', '(i32, i32, i32) -> ()'],
+      ['log_enabled', '(i32) -> i32'],
       ['config', '(i32, i32, i32, i32) -> i32'],
       ['connection', '(i32, i32) -> i32'],
       ['session_get', '(i32, i32, i32, i32) -> i32'],

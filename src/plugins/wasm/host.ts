@@ -243,6 +243,7 @@ export function posternImports(host: Host): HostFunctions {
       host.log(level!, pointer!, length!)
       return undefined
     },
+    log_enabled: (_context, level) => (belongings.journal.isEnabled(levelOf(level!)) ? 1 : 0),
     signal: (_context, name, nameLength, json, jsonLength) =>
       host.signal(
         host.memory.text(name!, nameLength!, 'signal'),

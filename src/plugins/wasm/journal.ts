@@ -1,6 +1,7 @@
 /** What a guest writes to the gateway's log: bounded, by its level, with its fields kept apart. */
 import type { Logger } from 'pino'
 import type { LimitHits, PluginLimits } from '../limits.ts'
+import { plainRecord } from './journal-record.ts'
 import { LOG_LINES_FULL_MAX } from './limits.ts'
 import { decodeText } from './memory.ts'
 import { LARGE_FRAMES, reserveStack } from './stack.ts'
@@ -61,6 +62,11 @@ export class Journal {
     this.#log = log
   }
 
+  /** False where lines of this level are thrown away, so that they need not be put together. */
+  isEnabled(level: JournalLevel): boolean {
+    return this.#log.isLevelEnabled(level)
+  }
+
   /** Writes a text, or a JSON object with `message` and fields. `bytes` are only borrowed. */
   write(level: JournalLevel, bytes: Uint8Array): void {
     if (!this.#log.isLevelEnabled(level)) return
@@ -88,6 +94,8 @@ export class Journal {
 
   #print(level: JournalLevel, bytes: Uint8Array, cut: boolean): void {
     const text = decodeText(bytes)
+    const plain = cut ? null : plainRecord(text)
+    if (plain !== null) return this.#log[level]({ fields: plain.fields }, plain.message)
     const record = !cut && bytes[0] === OPENING_BRACE ? parseObject(text) : null
     if (record === null) {
       this.#log[level](cut ? `${text}… (cut at ${bytes.length} bytes)` : text)

@@ -146,6 +146,18 @@ describe.each(WAYS)('$way', (way) => {
     })
   }
 
+  test('what came whole before a server broke off is delivered, then the reason told', async () => {
+    const { wire, end } = await greeted(server, gateway)
+    wire.send(ASK)
+    await end.read(ASK.length)
+    end.send(says.row('one'), says.complete('SELECT 1').subarray(0, 8))
+    end.socket.end()
+    expect(await wire.expect('DataRow')).toMatchObject({ values: ['one'] })
+    // Half a message that a plugin waits for does not go on, and leaves room for the reason.
+    expect(await lastCode(wire)).toBe(way.isAudited ? HUNG_UP : null)
+    end.socket.destroy()
+  })
+
   test('a server that sends byte by byte is heard, and holds up nobody', async () => {
     const before = await weigh(gateway)
     const slow = await greeted(server, gateway)

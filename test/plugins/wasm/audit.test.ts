@@ -1,50 +1,54 @@
 /** The audit plugin: what it says about SQL, what it never says, and that it stays small. */
 import { beforeAll, describe, expect, test } from 'bun:test'
 import { z } from 'zod'
-import { DEFAULT_LIMITS } from '../../../src/plugins/limits.ts'
-import type { Plugin } from '../../../src/plugins/plugin.ts'
-import { createWasmPlugin } from '../../../src/plugins/wasm/plugin.ts'
-import {
-  carried,
-  makeScene,
-  makeSession,
-  makeSpec,
-  message,
-  modulePath,
-  query,
-  type Scene,
-} from '../../fixtures/wasm/kit.ts'
+import { makeSession, message, query, type Scene } from '../../fixtures/wasm/kit.ts'
+import { beginAudit, PluginTalk, says } from '../../fixtures/wasm/talk.ts'
+import { bind, concat, execute, parse, sync } from '../../kit/frontend.ts'
 
 const FIELDS = z.strictObject({
   kind: z.string(),
   tables: z.array(z.string()),
   within: z.array(z.string()).optional(),
   more: z.boolean().optional(),
+  statement: z.string(),
+  statementBytes: z.number().optional(),
+  unread: z.boolean().optional(),
+  fingerprint: z.string().regex(/^[0-9a-f]{16}$/),
+  outcome: z.string(),
+  durationMs: z.number().optional(),
+  rows: z.number().optional(),
   user: z.string().optional(),
+  database: z.string(),
+  client: z.string(),
 })
 
+let talk: PluginTalk
 let scene: Scene
-let plugin: Plugin
+let session = makeSession()
 beforeAll(async () => {
-  scene = makeScene()
-  // How long it takes is told by the test of it, not by a deadline on a machine that is busy.
-  const limits = { ...DEFAULT_LIMITS, callDeadlineMs: 5000 }
-  plugin = createWasmPlugin(makeSpec(modulePath('audit'), { limits }), scene.surroundings)
-  await plugin.start()
+  talk = await PluginTalk.start('audit')
+  scene = talk.scene
+  talk.reply(session, says.ready())
 })
 
+/** Sends a message, which the server answers somehow. */
 function send(bytes: Uint8Array, user = 'alice'): void {
-  const session = makeSession({ user })
-  const verdict = plugin.steps.onTrafficFromClient?.decide(session, bytes, carried())
-  expect(verdict).toEqual({ kind: 'continue' })
+  if (session.user !== user) {
+    session = makeSession({ user })
+    talk.reply(session, says.ready())
+  }
+  talk.send(session, bytes)
+  talk.reply(session, says.ready())
 }
+
+const statementsFrom = (from: number) =>
+  scene.lines.slice(from).filter(({ msg }) => msg === 'statement')
 
 /** The lines about a query, as `KIND table, table [WITHIN]`. */
 function lines(sql: string): readonly string[] {
   const from = scene.lines.length
   send(query(sql))
-  return scene.lines.slice(from).map((line) => {
-    expect(line.msg).toBe('statement')
+  return statementsFrom(from).map((line) => {
     const { kind, tables, within } = FIELDS.parse(line['fields'])
     const inner = within === undefined ? '' : ` [${within.join(' ')}]`
     return `${kind}${tables.length === 0 ? '' : ` ${tables.join(', ')}`}${inner}`
@@ -76,7 +80,7 @@ const cases: readonly (readonly [string, string, ...string[]])[] = [
   ['select * from S.T', 'SELECT s.t'],
   ['select * from "S"."My T", "plain", db . s . t', 'SELECT "S"."My T", plain, db.s.t'],
   ['select * from "a""b"', 'SELECT "a""b"'],
-  ['select * from u&"d\\0061t"', 'SELECT u&"d\\0061t"'],
+  ['select * from u&"d\\0061t"', 'SELECT dat'],
   ['select * from a where x in (select y from b where z = (select 1 from c))', 'SELECT a, b, c'],
   ['select (select max(x) from b) from a', 'SELECT b, a'],
   ['select * from a union all table b', 'SELECT a, b'],
@@ -182,31 +186,33 @@ describe('a statement', () => {
     for (const sql of ['', ' ', ';', ';;', '-- x', '/* x */;']) expect(lines(sql)).toEqual([])
   })
 
-  test('of a Parse message is read behind its name', () => {
+  test('of a Parse message is told when it is executed, each time', () => {
     const from = scene.lines.length
-    send(message('P', 'from_name\0select * from t\0\0\0'))
-    expect(FIELDS.parse(scene.lines[from]?.['fields'])).toMatchObject({
-      kind: 'SELECT',
-      tables: ['t'],
-    })
+    talk.send(session, parse({ name: 'from_name', sql: 'select * from t' }), sync())
+    talk.reply(session, says.parsed(), says.ready())
+    expect(statementsFrom(from)).toEqual([])
+    const run = concat(bind({ statement: 'from_name' }), execute(), sync())
+    for (let times = 0; times < 2; times++) {
+      talk.send(session, run)
+      talk.reply(session, says.bound(), says.complete('SELECT 3'), says.ready())
+    }
+    const told = statementsFrom(from).map((line) => FIELDS.parse(line['fields']))
+    expect(told).toMatchObject([1, 2].map(() => ({ kind: 'SELECT', tables: ['t'], rows: 3 })))
   })
 
-  test('in a message that is cut or of another type is no reason to fail', () => {
-    for (const bytes of [
-      new Uint8Array(0),
-      message('P', 'x'),
-      message('Q', ''),
-      message('X', ''),
-    ]) {
-      send(bytes)
-    }
-    send(message('Q', 'select 1 from t'))
+  test('is told with its normal form, and with a fingerprint that values do not change', () => {
+    const from = scene.lines.length
+    send(query("select * from T where a in (1, 2) and b = 'x'"))
+    send(query('SELECT * FROM t where a in (3) and b = $$y$$ -- z'))
+    const [one, other] = statementsFrom(from).map((line) => FIELDS.parse(line['fields']))
+    expect(one?.statement).toBe('select * from t where a in (?) and b = ?')
+    expect(other).toEqual(one)
   })
 
   test('is counted by its kind', () => {
     const from = scene.recorded.length
     lines('select 1; insert into t values (1); what')
-    expect(scene.recorded.slice(from)).toEqual([
+    expect(scene.recorded.slice(from).filter(({ id }) => id === 0)).toEqual([
       { id: 0, value: 1, labels: ['SELECT'] },
       { id: 0, value: 1, labels: ['INSERT'] },
       { id: 0, value: 1, labels: ['OTHER'] },
@@ -217,8 +223,10 @@ describe('a statement', () => {
     for (const user of ['bob', 'a"b\\', 'ä\n"user":"x', '']) {
       const from = scene.lines.length
       send(query('select 1'), user)
-      expect(FIELDS.parse(scene.lines[from]?.['fields']).user).toBe(user === '' ? undefined : user)
+      const [line] = statementsFrom(from)
+      expect(FIELDS.parse(line?.['fields']).user).toBe(user === '' ? undefined : user)
     }
+    send(query('select 1'))
   })
 })
 
@@ -235,24 +243,74 @@ describe('limits', () => {
     const from = scene.lines.length
     const counted = scene.recorded.length
     send(query('select 1;'.repeat(1500)))
-    expect(scene.lines.slice(from)).toHaveLength(1001)
-    expect(scene.lines.at(-1)).toMatchObject({
+    expect(statementsFrom(from)).toHaveLength(1000)
+    expect(scene.lines[from]).toMatchObject({
       msg: 'statements counted, not listed',
-      fields: { count: 500, user: 'alice' },
+      fields: { count: 500, kinds: ['SELECT'], user: 'alice' },
     })
-    expect(scene.recorded.length - counted).toBe(1500)
+    const statements = scene.recorded.slice(counted).filter(({ id }) => id === 0)
+    expect(statements.reduce((sum, { value }) => sum + value, 0)).toBe(1500)
   })
 
-  test('a hostile text takes time by its length only', () => {
-    const size = 200_000
-    const texts = ['with a (', 'with x as (', '(', 'from (', 'with ', '$a', "E'", '/*', 'explain (']
+  test('a long statement is cut between two letters, and its length told', async () => {
+    const own = await beginAudit({ statementBytesMax: 20 })
+    own.run(query(`select ${'ä'.repeat(50)} from t`))
+    const { statement, statementBytes } = FIELDS.parse(own.statements()[0])
+    expect(statement).toBe(`select ${'ä'.repeat(6)}`)
+    expect(statementBytes).toBe(114)
+  })
+
+  test('a hostile text takes time by its length, and 10 MB are no reason to fail', async () => {
+    const own = await beginAudit({})
+    const size = 1_000_000
+    own.run(query("select '".padEnd(10_000_000, 'x')))
+    const texts = [
+      'with a (',
+      'with x as (',
+      '(',
+      'from (',
+      'with ',
+      '$a',
+      "E'",
+      '/*',
+      'explain (',
+      ';',
+    ]
     for (const text of texts) {
       const bytes = query(text.repeat(size / text.length))
       const startedAt = performance.now()
-      send(bytes)
-      // A few milliseconds; quadratic time would be minutes.
+      own.run(bytes)
+      // Some milliseconds; quadratic time would be minutes.
       expect(performance.now() - startedAt).toBeLessThan(2000)
     }
+    for (const tag of 'QPBDECHS') {
+      for (const body of ['', '\0', '\xff', 'x'.repeat(70_000)]) own.run(message(tag, body))
+    }
+    for (const tag of 'CEZ123ntIsGTD') {
+      for (const body of ['', '\0', '\xff\0\xff']) own.talk.reply(own.of, message(tag, body))
+    }
+    const whole = concat(parse({ sql: 'select 1' }), bind({ values: ['x'] }), execute(), sync())
+    for (let end = 0; end < whole.length; end++) own.run(whole.subarray(0, end))
+    expect(own.talk.plugin.status()).toMatchObject({ state: 'ready', failures: 0 })
+  })
+
+  test('many connections and statements take no more memory than some', async () => {
+    const own = await beginAudit({})
+    const round = (): void => {
+      for (let at = 0; at < 3000; at++) {
+        const of = makeSession({ id: String(at), user: `u${at}` })
+        own.talk.opened(of)
+        own.talk.reply(of, says.ready())
+        own.talk.send(of, query(`select c${at % 300} from t; select 2`))
+        own.talk.send(of, parse({ sql: 'select 1' }), bind(), execute())
+        own.talk.closed(of)
+      }
+    }
+    round()
+    const before = own.talk.plugin.sandbox?.memoryBytes
+    round()
+    round()
+    expect(own.talk.plugin.sandbox?.memoryBytes).toBe(before)
   })
 })
 
@@ -267,37 +325,11 @@ test('no line holds a literal', () => {
     U&'${secret}' from t where a = '${secret}' -- ${secret}
     and b in ('${secret}') /* ${secret} */; insert into u values ('${secret}'); '${secret}`)
   lines(`select * from "t where a = '${secret}'`)
+  talk.send(session, parse({ sql: 'select $1' }), bind({ values: [secret] }), execute(), sync())
+  talk.reply(session, says.parsed(), says.bound(), says.error('22P02', `invalid: "${secret}"`))
+  talk.reply(session, says.ready())
   expect(scene.lines.length).toBeGreaterThan(from)
   const text = JSON.stringify(scene.lines.slice(from).map((line) => line['fields']))
   expect(text).not.toContain(secret)
-  expect(text).not.toContain('77')
-})
-
-describe('the level', () => {
-  test('is that of the configuration', async () => {
-    for (const [level, number] of [
-      ['trace', 10],
-      ['debug', 20],
-      ['warn', 40],
-      ['error', 50],
-    ] as const) {
-      const own = makeScene()
-      const spec = makeSpec(modulePath('audit'), { config: { level } })
-      const loud = createWasmPlugin(spec, own.surroundings)
-      await loud.start()
-      loud.steps.onTrafficFromClient?.decide(makeSession(), query('select 1'), carried())
-      expect(own.lines.at(-1)).toMatchObject({ level: number, msg: 'statement' })
-    }
-  })
-
-  test('off counts and writes nothing', async () => {
-    const own = makeScene()
-    const spec = makeSpec(modulePath('audit'), { config: { level: 'off' } })
-    const quiet = createWasmPlugin(spec, own.surroundings)
-    await quiet.start()
-    const before = own.lines.length
-    quiet.steps.onTrafficFromClient?.decide(makeSession(), query('select 1'), carried())
-    expect(own.lines).toHaveLength(before)
-    expect(own.recorded).toHaveLength(1)
-  })
+  expect(text).not.toContain('7734')
 })

@@ -29,6 +29,13 @@ describe('a journal', () => {
     })
   })
 
+  test('says which levels are written at all', () => {
+    const { journal: own } = journal('warn')
+    expect(
+      ['trace', 'debug', 'info', 'warn', 'error'].filter((_, at) => own.isEnabled(levelOf(at))),
+    ).toEqual(['warn', 'error'])
+  })
+
   test('takes for a text what is no object, and what is no UTF-8', () => {
     const { journal: own, lines } = journal()
     own.write('info', bytes('{"message":'))

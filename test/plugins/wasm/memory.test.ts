@@ -36,6 +36,22 @@ describe('guest memory', () => {
     }
   })
 
+  test('gives short texts as they stand there now, whatever stood there before', () => {
+    const { guest } = make()
+    const texts = ['at', 'SELECT', 'ta', '', 'é', 'x'.repeat(48), 'x'.repeat(49), '\u0000']
+    for (let round = 0; round < 3; round++) {
+      for (let at = 0; at < 300; at++) {
+        const text = texts[at] ?? `name ${at}`
+        const bytes = new TextEncoder().encode(text)
+        guest.view.set(bytes, at)
+        expect(guest.text(at, bytes.length, 'f')).toBe(text)
+      }
+    }
+    guest.view.set([0x61, 0xff], 0)
+    expect(guest.text(0, 2, 'f')).toBe('a\ufffd')
+    expect(guest.text(0, 1, 'f')).toBe('a')
+  })
+
   test('is read up to the limit of a call', () => {
     const { guest } = make(2)
     expect(guest.at(0, CALL_BYTES_MAX, 'f')).toHaveLength(CALL_BYTES_MAX)

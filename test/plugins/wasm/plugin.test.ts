@@ -215,9 +215,11 @@ describe('a plugin', () => {
 
   test('has its metrics declared at the start and withdrawn at the stop', async () => {
     const { plugin, scene } = await start('audit')
-    expect(scene.declared).toMatchObject([
-      { plugin: 'audit', specs: [{ name: 'statements_total', labels: ['kind'] }] },
-    ])
+    expect(scene.declared).toMatchObject([{ plugin: 'audit' }])
+    expect(scene.declared[0]?.specs[0]).toMatchObject({
+      name: 'statements_total',
+      labels: ['kind'],
+    })
     await plugin.stop()
     await plugin.stop()
     expect(scene.withdrawn).toEqual(['audit'])

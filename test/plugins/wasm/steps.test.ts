@@ -19,14 +19,22 @@ function eventOf(fields: Partial<ObservedEvent>): ObservedEvent {
 describe('steps', () => {
   test('are there for the hooks of the manifest and no others', async () => {
     const { plugin } = await start('audit', { priority: 1003, onFailure: 'closed' })
-    expect(Object.keys(plugin.steps)).toEqual(['observers', 'onTrafficFromClient'])
-    expect(plugin.steps.observers).toEqual({})
+    expect(Object.keys(plugin.steps)).toEqual([
+      'observers',
+      'onTrafficFromClient',
+      'onTrafficFromServer',
+    ])
+    expect(Object.keys(plugin.steps.observers).sort()).toEqual([
+      'onClosed',
+      'onOpened',
+      'onTrafficToServer',
+    ])
     expect(plugin.steps.onTrafficFromClient).toMatchObject({
       plugin: 'audit',
       priority: 1003,
       onFailure: 'closed',
-      unit: 'message',
-      messages: ['Query', 'Parse'],
+      unit: 'batch',
+      messages: expect.arrayContaining(['StartupMessage', 'Query', 'Parse']),
       needsRequest: false,
       seesEdges: false,
     })

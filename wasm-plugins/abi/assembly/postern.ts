@@ -27,6 +27,7 @@ export {
   ERROR,
   INFO,
   log,
+  logEnabled,
   metric,
   nowMs,
   output,

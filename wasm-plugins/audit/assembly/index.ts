@@ -1,153 +1,261 @@
 /**
- * The audit plugin: one log line a statement, with its kind, its tables and its user, and a count
- * by kind. Never a literal: what a statement says about rows stays out of the log.
+ * The audit plugin: who ran what, for how long, how many rows, and how it ended. What a client
+ * sends is offered (onTrafficFromClient), and told when the server has answered it; what never gets
+ * to the server (onTrafficToServer) something else has refused. README.md says the rest.
  */
+import { NOTHING } from '../../shared/assembly/blobs'
 import {
-  answer,
-  Bytes,
-  config,
-  connection,
+  firstIn,
+  numberIn,
+  ownedIn,
+  secondIn,
+  setOwned,
+  setSince,
+} from '../../shared/assembly/requests'
+import { keyed } from '../../shared/assembly/secret'
+import { Sessions } from '../../shared/assembly/sessions'
+import { Table } from '../../shared/assembly/table'
+import {
+  Backend,
+  Bind,
+  CommandComplete,
   CONTINUE,
-  INFO,
-  log,
-  metric,
-  outputText,
-  postern_alloc,
-} from '../../abi/assembly/postern'
-import { Now } from './frames'
-import { more, writeTables } from './names'
-import { open } from './scanner'
-import { readStatement } from './statement'
-import { lengthOf, lettersOf, Word } from './words'
+  ErrorResponse,
+  Execute,
+  Frontend,
+  Messages,
+  nowMs,
+  Parse,
+  Query,
+  Slice,
+} from '../../sdk/assembly/sdk'
+import { blockOf, Client, giveBackBlock } from './client'
+import { done, failed, offerOf, ready, refused, settle } from './endings'
+import { closed, countedOnly, loginFailed, manifest, opened } from './lines'
+import { Options } from './options'
+import { writeParameters } from './parameters'
+import { SCHEMA } from './schema'
+import { EMPTY } from './summary'
+import { quoting, readText, Said } from './texts'
 
-export { postern_alloc }
+export { postern_alloc } from '../../sdk/assembly/sdk'
 
-/** Lines of one message; further statements are counted, and how many there were is told. */
-const LINES_MAX = 1000
-const NO_LINES = -1
+const SESSIONS_MAX: i32 = 100_000
+/** Prepared statements and portals, of all connections together, that are remembered. */
+const PREPARED_MAX: i32 = 65_536
+const PORTALS_MAX: i32 = 32_768
 
-const line = new Bytes()
-const user = new Bytes()
-let level: i32 = INFO
-let configured: bool = false
+/** Describe and Flush mean nothing here: with them a pipeline comes in one piece. */
+const REQUESTS = 'Query,Parse,Bind,Describe,Execute,Close,Flush,Sync'
+/** What ends something. Rows and their columns never come here, so that nothing waits for them. */
+const ANSWERS =
+  'CommandComplete,EmptyQueryResponse,PortalSuspended,ErrorResponse,ReadyForQuery,ParseComplete,' +
+  'BindComplete,CloseComplete,CopyInResponse,ParameterStatus'
+manifest.authors('The Postern Authors').license('Apache-2.0').tags('audit').config(SCHEMA)
+  .traffic('onTrafficFromClient', 'StartupMessage,' + REQUESTS, 'batch')
+  .traffic('onTrafficToServer', REQUESTS + ',CopyDone,CopyFail', 'batch')
+  .traffic('onTrafficFromServer', ANSWERS, 'batch')
+  .hook('onOpened').hook('onClosed')
 
 export function describe(): i32 {
-  outputText(
-    `{"abi":1,"name":"audit","version":"0.1.0",` +
-      `"description":"Logs and counts statements by kind and table, never their literals",` +
-      `"authors":["The Postern Authors"],"license":"Apache-2.0","tags":["audit"],` +
-      `"hooks":[{"name":"onTrafficFromClient","unit":"message","messages":["Query","Parse"]}],` +
-      `"metrics":[{"name":"statements_total","type":"counter","help":"Statements by kind",` +
-      `"labels":["kind"]}],` +
-      `"config":{"type":"object","additionalProperties":false,"properties":{"level":{` +
-      `"type":"string","enum":["trace","debug","info","warn","error","off"],"default":"info",` +
-      `"description":"The level of the lines; off: only count"}}}}`,
-  )
-  return 0
+  return manifest.output()
 }
 
-/** The level by the first letter of its name; no two begin alike. */
-function levelNamed(letter: u8): i32 {
-  switch (letter) {
-    case 0x74:
-      return 0
-    case 0x64:
-      return 1
-    case 0x77:
-      return 3
-    case 0x65:
-      return 4
-    case 0x6f:
-      return NO_LINES
-    default:
-      return INFO
+const sessions = new Sessions<Client>(SESSIONS_MAX)
+const prepared = new Table(PREPARED_MAX, 8)
+const portals = new Table(PORTALS_MAX, 8)
+const messages = new Messages()
+const query = new Query()
+const parse = new Parse()
+const bind = new Bind()
+const execute = new Execute()
+const complete = new CommandComplete()
+const error = new ErrorResponse()
+
+function client(): Client | null {
+  Options.read()
+  const known = sessions.open()
+  if (known != null && sessions.isNew) known.reset(nowMs())
+  return known
+}
+
+function keyOf(who: Client, kind: u64, name: Slice): u64 {
+  return keyed(((<u64>who.slot) << 32) ^ who.serial ^ (kind << 60), name)
+}
+
+function idIn(table: Table, key: u64): i32 {
+  const place = table.find(key)
+  return place == 0 ? NOTHING : load<i32>(place)
+}
+
+function keepId(table: Table, key: u64, id: i32): void {
+  const place = table.put(key)
+  if (place != 0) store<i32>(place, id)
+}
+
+export function on_traffic_from_client(ptr: usize, len: i32): i32 {
+  // Only a StartupMessage begins with a zero: its length has no type before it.
+  if (len > 0 && load<u8>(ptr) == 0) {
+    quoting.observe(ptr, len)
+    return CONTINUE
+  }
+  const who = client()
+  if (who == null) return CONTINUE
+  refused(who)
+  messages.open(ptr, len)
+  while (messages.next()) offer(who)
+  return CONTINUE
+}
+
+function offer(who: Client): void {
+  const ptr = messages.ptr
+  const length = messages.length
+  switch (messages.type) {
+    case Frontend.QUERY:
+      if (query.read(ptr, length)) offerQuery(who)
+      return
+    case Frontend.PARSE: {
+      if (!parse.read(ptr, length)) return
+      readText(parse.sql)
+      const id = Said.count > 0 ? Said.first : EMPTY
+      keepId(prepared, keyOf(who, 1, parse.name), id)
+      who.offers.sent(Frontend.PARSE, id)
+      return
+    }
+    case Frontend.BIND: {
+      if (!bind.read(ptr, length)) return
+      const id = idIn(prepared, keyOf(who, 1, bind.statement))
+      const portal = keyOf(who, 2, bind.portal)
+      keepId(portals, portal, id)
+      who.offers.sent(Frontend.BIND, id)
+      if (Options.parameters) keepParameters(who, portal)
+      return
+    }
+    case Frontend.EXECUTE:
+      if (execute.read(ptr, length)) offerExecute(who, keyOf(who, 2, execute.portal))
   }
 }
 
-function configure(): void {
-  configured = true
-  if (config('level') && answer.length > 0) level = levelNamed(load<u8>(answer.ptr))
+function keepParameters(who: Client, portal: u64): void {
+  giveBackBlock(who.parameters)
+  const written = writeParameters(bind)
+  who.parameters = written.isCut ? 0 : blockOf(written.slice)
+  who.parametersPortal = portal
 }
 
-/** The place behind the first zero byte from `ptr` on, or `end`. */
-function behindZero(ptr: usize, end: usize): usize {
-  while (ptr < end && load<u8>(ptr) != 0) ptr++
-  return min(ptr + 1, end)
+function offerExecute(who: Client, portal: u64): void {
+  const id = idIn(portals, portal)
+  const entry = who.offers.sent(Frontend.EXECUTE, id, Options.isChosen() ? 1 : 0)
+  if (entry == 0 || who.parameters == 0 || who.parametersPortal != portal) return
+  setOwned(entry, who.parameters)
+  who.parameters = 0
 }
 
-const USER_KEY = memory.data<u8>([0x22, 0x75, 0x73, 0x65, 0x72, 0x22, 0x3a, 0x22])
-const USER_KEY_BYTES = 8
+function offerQuery(who: Client): void {
+  readText(query.sql)
+  if (Said.more > 0) countedOnly(who, Said.more, Said.moreOf)
+  const count = Said.count
+  if (count == 0) return
+  const chosen: u64 = Options.isChosen() ? 1 : 0
+  const entry = who.offers.sent(Frontend.QUERY, 0, <u64>(<u32>Said.first), (chosen << 32) | count)
+  if (entry != 0 && count > 1) setOwned(entry, blockOf(Said.list))
+}
 
-/**
- * Takes the user from the connection's JSON, escaped as it stands there. Within a JSON string a
- * quote has a backslash before it, so the key with its quotes is found nowhere but as a key.
- */
-function readUser(): void {
-  user.clear()
-  if (!connection()) return
-  const end = answer.ptr + answer.length
-  for (let ptr = answer.ptr; ptr + USER_KEY_BYTES < end; ptr++) {
-    if (load<u8>(ptr) != 0x22 || memory.compare(ptr, USER_KEY, USER_KEY_BYTES) != 0) continue
-    const from = ptr + USER_KEY_BYTES
-    let to = from
-    while (to < end && load<u8>(to) != 0x22) to += load<u8>(to) == 0x5c ? 2 : 1
-    if (to < end) user.raw(from, i32(to - from))
+export function on_traffic_to_server(ptr: usize, len: i32): i32 {
+  const who = client()
+  if (who == null) return CONTINUE
+  const now = nowMs()
+  messages.open(ptr, len)
+  while (messages.next()) sent(who, now)
+  return CONTINUE
+}
+
+function sent(who: Client, now: f64): void {
+  const type = messages.type
+  switch (type) {
+    case Frontend.QUERY:
+    case Frontend.PARSE:
+    case Frontend.BIND:
+    case Frontend.EXECUTE:
+      break
+    case Frontend.DESCRIBE:
+      // What answers it is not asked for.
+      return
+    default:
+      who.sent(type)
+      return
+  }
+  const offered = offerOf(who, type)
+  if (offered == 0) {
+    // Another plugin speaks here.
+    who.sent(type, NOTHING)
     return
   }
-}
-
-function writeWithin(): void {
-  line.text(',"within":[')
-  let first = true
-  for (let verb: i32 = Word.Insert; verb <= Word.Merge; verb++) {
-    if ((Now.within & (1 << verb)) == 0) continue
-    if (!first) line.byte(0x2c)
-    first = false
-    line.byte(0x22).raw(lettersOf(verb), lengthOf(verb)).byte(0x22)
+  const entry = who.sent(type, numberIn(offered), firstIn(offered), secondIn(offered))
+  if (entry == 0) giveBackBlock(ownedIn(offered))
+  else {
+    setSince(entry, now)
+    setOwned(entry, ownedIn(offered))
   }
-  line.byte(0x5d)
+  who.offers.answered(offered)
 }
 
-function writeUser(): void {
-  if (user.length > 0) line.text(',"user":"').raw(user.ptr, user.length).byte(0x22)
-  line.byte(0x7d)
+export function on_traffic_from_server(ptr: usize, len: i32): i32 {
+  const who = client()
+  if (who == null) return CONTINUE
+  messages.open(ptr, len)
+  while (messages.next()) answer(who)
+  return CONTINUE
 }
 
-function writeStatement(): void {
-  line.clear().text('{"message":"statement","kind":"')
-  line.raw(lettersOf(Now.kind), lengthOf(Now.kind)).text('","tables":')
-  writeTables(line)
-  if (more) line.text(',"more":true')
-  if (Now.within != 0) writeWithin()
-  writeUser()
-  log(level, line)
-}
-
-function writeUnlisted(count: i32): void {
-  line.clear().text('{"message":"statements counted, not listed","count":').number(count)
-  writeUser()
-  log(level, line)
-}
-
-/** Reads one whole message of PostgreSQL's protocol. */
-export function on_traffic_from_client(ptr: usize, len: i32): i32 {
-  if (!configured) configure()
-  const end = ptr + len
-  let from = min(ptr + 5, end)
-  const tag = len > 5 ? load<u8>(ptr) : 0
-  if (tag == 0x50) from = behindZero(from, end)
-  else if (tag != 0x51) return CONTINUE
-  let to = behindZero(from, end)
-  if (to > from && load<u8>(to - 1) == 0) to--
-  open(from, i32(to - from))
-  if (level != NO_LINES) readUser()
-  let lines = 0
-  for (let going = true; going; ) {
-    going = readStatement()
-    if (Now.kind == Word.None) continue
-    metric(0, 1, lettersOf(Now.kind), lengthOf(Now.kind))
-    if (level != NO_LINES && ++lines <= LINES_MAX) writeStatement()
+function answer(who: Client): void {
+  const ptr = messages.ptr
+  const length = messages.length
+  switch (messages.type) {
+    case Backend.COMMAND_COMPLETE:
+      who.endCopyIn()
+      if (complete.read(ptr, length)) done(who, complete.rows)
+      return
+    case Backend.EMPTY_QUERY_RESPONSE:
+    case Backend.PORTAL_SUSPENDED:
+      return done(who, -1)
+    case Backend.ERROR_RESPONSE:
+      if (!error.read(ptr, length)) return
+      if (who.isLoggedIn) failed(who, error)
+      else loginFailed(who, error)
+      return
+    case Backend.READY_FOR_QUERY:
+      if (!who.isLoggedIn) {
+        who.isLoggedIn = true
+        opened(who)
+      }
+      return ready(who)
+    case Backend.PARSE_COMPLETE:
+      return settle(who, Frontend.PARSE)
+    case Backend.BIND_COMPLETE:
+      return settle(who, Frontend.BIND)
+    case Backend.CLOSE_COMPLETE:
+      return settle(who, Frontend.CLOSE)
+    case Backend.COPY_IN_RESPONSE:
+      return who.beginCopyIn()
+    case Backend.PARAMETER_STATUS:
+      quoting.observe(ptr, length)
   }
-  if (lines > LINES_MAX) writeUnlisted(lines - LINES_MAX)
+}
+
+export function on_opened(_ptr: usize, _len: i32): i32 {
+  client()
+  return CONTINUE
+}
+
+export function on_closed(_ptr: usize, _len: i32): i32 {
+  const who = sessions.find()
+  if (who == null) return CONTINUE
+  refused(who)
+  who.isClosing = true
+  who.release()
+  if (who.isLoggedIn) closed(who, nowMs() - who.openedMs)
+  who.forget()
+  sessions.close(who)
   return CONTINUE
 }

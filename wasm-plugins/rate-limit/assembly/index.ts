@@ -2,6 +2,7 @@
 import { joined, keyed } from '../../shared/assembly/secret'
 import { Sessions, Tracked } from '../../shared/assembly/sessions'
 import { Table } from '../../shared/assembly/table'
+import { Quoting } from '../../sdk/assembly/sql/quoting'
 import { Purpose } from '../../sdk/assembly/sql/statements'
 import {
   Bind,
@@ -10,6 +11,7 @@ import {
   connectionFact,
   CONTINUE,
   Frontend,
+  indexOf,
   lengthOf,
   Manifest,
   Messages,
@@ -35,9 +37,8 @@ const SQLSTATE = '53400'
 const SESSIONS_MAX: i32 = 100_000
 /** Prepared statements whose kind is known, of all sessions together. */
 const PREPARED_MAX: i32 = 65_536
-/** Of a text only so much is read, and so many statements of a message: see README.md. */
-const READ_BYTES_MAX: i32 = 65_536
-const STATEMENTS_MAX: i32 = 1000
+/** A message with more statements cannot be counted. */
+const STATEMENTS_MAX: i32 = 10_000
 
 const manifest = new Manifest('rate-limit', '1.0.0', 'Limits how many statements a second may run')
   .authors('The Postern Authors').license('Apache-2.0').tags('limits').config(schema())
@@ -49,9 +50,13 @@ const busiestSecond = manifest.gauge(
   'busiest_second', 'Most statements of one user, address or database in a second', 'rule',
 )
 const evicted = manifest.counter('buckets_evicted_total', 'Buckets given up for others')
-manifest.hook('onOpening').hook('onClosed').traffic(
-  'onTrafficFromClient', 'Query,Parse,Bind,Describe,Execute,Close,Flush,Sync,FunctionCall', 'batch',
-)
+manifest.hook('onOpening').hook('onClosed')
+  .traffic(
+    'onTrafficFromClient',
+    'StartupMessage,Query,Parse,Bind,Describe,Execute,Close,Flush,Sync,FunctionCall',
+    'batch',
+  )
+  .traffic('onTrafficFromServer', 'ParameterStatus', 'batch')
 
 export function describe(): i32 {
   return manifest.output()
@@ -74,6 +79,7 @@ const query = new Query()
 const parse = new Parse()
 const bind = new Bind()
 const statements = new Statements()
+const quoting = new Quoting()
 const refusal = new Refusal()
 const name = new Bytes()
 
@@ -186,11 +192,33 @@ function scopeWords(rule: Rule): void {
   detail.text('.')
 }
 
+/** Begins to read a text; where no backslash is in it, it does not matter how the session reads. */
+function openText(sql: Slice): Statements {
+  return statements.open(sql, indexOf(sql, 0x5c) < 0 || quoting.load().standardStrings)
+}
+
 /** Charges each statement of a text; false where one is refused, and with it all. */
 function chargeText(who: Caller, sql: Slice): bool {
-  statements.open(part(sql, 0, READ_BYTES_MAX))
-  while (statements.count < STATEMENTS_MAX && statements.next()) {
+  openText(sql)
+  while (statements.next()) {
+    if (statements.count > STATEMENTS_MAX) return allowUncounted(who)
     if (!charge(who, statements.kind, statements.purpose)) return false
+  }
+  return !statements.isCut || allowUncounted(who)
+}
+
+/** What is too long to be counted is refused where a rule that refuses concerns the caller. */
+function allowUncounted(who: Caller): bool {
+  for (let at = 0; at < rules.length; at++) {
+    const rule = rules[at]
+    if ((who.rules & (1 << at)) == 0 || rule.rate <= 0) continue
+    overLimit.labelText(rule.name).labelText(rule.denies ? 'denied' : 'counted').add()
+    if (!rule.denies) continue
+    refusal.begin(SQLSTATE)
+    refusal.message.text('too much in one message to be counted for the rate limit "')
+      .text(rule.name).text('"')
+    refusal.hint.text('Send it in several messages.')
+    return false
   }
   return true
 }
@@ -203,9 +231,11 @@ function preparedKey(who: Caller, statement: Slice): u64 {
 function remember(who: Caller): void {
   const place = prepared.put(preparedKey(who, parse.name))
   if (place == 0) return
-  const isOne = statements.open(part(parse.sql, 0, READ_BYTES_MAX)).next()
-  store<i32>(place, isOne ? statements.kind : Word.Other)
-  store<i32>(place, isOne ? statements.purpose : Purpose.Other, 4)
+  const isOne = openText(parse.sql).next()
+  // What was not read to its end counts for every rule.
+  const other = statements.isCut ? Word.None : Word.Other
+  store<i32>(place, isOne && !statements.isCut ? statements.kind : other)
+  store<i32>(place, isOne && !statements.isCut ? statements.purpose : Purpose.Other, 4)
 }
 
 function chargeBind(who: Caller): bool {
@@ -233,11 +263,22 @@ function isRefused(who: Caller): bool {
 }
 
 export function on_traffic_from_client(ptr: usize, len: i32): i32 {
+  // Only a StartupMessage begins with a zero: its length has no type before it.
+  if (len > 0 && load<u8>(ptr) == 0) {
+    quoting.observe(ptr, len)
+    return CONTINUE
+  }
   if (!isConfigured) configure()
   const who = caller()
   now = nowMs()
   messages.open(ptr, len)
   while (messages.next()) if (isRefused(who)) return refusal.send()
+  return CONTINUE
+}
+
+export function on_traffic_from_server(ptr: usize, len: i32): i32 {
+  messages.open(ptr, len)
+  while (messages.next()) quoting.observe(messages.ptr, messages.length)
   return CONTINUE
 }
 

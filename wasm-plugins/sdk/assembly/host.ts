@@ -13,6 +13,9 @@ declare function hostOutput(ptr: usize, len: i32): void
 @external('postern', 'log')
 declare function hostLog(level: i32, ptr: usize, len: i32): void
 // @ts-ignore: decorator
+@external('postern', 'log_enabled')
+declare function hostLogEnabled(level: i32): i32
+// @ts-ignore: decorator
 @external('postern', 'config')
 declare function hostConfig(key: usize, keyLen: i32, ptr: usize, cap: i32): i32
 // @ts-ignore: decorator
@@ -101,6 +104,11 @@ export function outputText(text: string): void {
 /** Writes a line: a text, or a JSON object with `message` and fields. */
 export function log(level: i32, line: Bytes): void {
   hostLog(level, line.ptr, line.length)
+}
+
+/** False where a line of this level would be thrown away. */
+export function logEnabled(level: i32): bool {
+  return hostLogEnabled(level) != 0
 }
 
 /** The place of `answer`, its length set to the room that the host may use; 0: no memory. */

@@ -110,6 +110,21 @@ export class Requests extends Tracked {
     return this.oldest()
   }
 
+  /** True where all that was sent before a Sync is answered, and the Sync is not. */
+  get isAtSync(): bool {
+    return this.count > 0 && load<u8>(this.entryAt(0)) == Frontend.SYNC
+  }
+
+  /** What stands before the next Sync or Query will not be answered: for those who miss answers. */
+  giveUpToSync(): void {
+    for (let at = 0; at < this.count; at++) {
+      const type = load<u8>(this.entryAt(at))
+      if (type != Frontend.SYNC && type != Frontend.QUERY) continue
+      while (at-- > 0) this.skip()
+      return
+    }
+  }
+
   /** The server copies in for the oldest request: it eats what Syncs have been sent behind it. */
   beginCopyIn(): void {
     this.isCopying = true
