@@ -212,17 +212,28 @@ export class Turns {
     this.#page.setState(this.#worker, RESTING)
     for (const door of this.#doors) door.pause()
     this.#callOthers()
+    this.#lookLater()
+  }
+
+  #lookLater(): void {
     this.#patience ??= setTimeout(() => {
       this.#patience = null
-      if (this.#isResting) this.#takeWaiting()
+      if (this.#isResting) return this.#takeWaiting()
+      // What was not taken by now was not needed: the others come for their clients again.
+      this.#credit = 0
+      if (this.#isAhead()) this.#rest()
     }, PATIENCE_MS)
   }
 
   #takeWaiting(): void {
-    if (!this.#isWaitedFor()) return
+    if (!this.#isWaitedFor()) {
+      this.#nextCredit = 1
+      return
+    }
     this.#credit = this.#nextCredit
     this.#nextCredit = Math.min(this.#nextCredit * 2, CREDIT_MAX)
     this.#wake()
+    this.#lookLater()
   }
 
   #wake(): void {

@@ -110,6 +110,19 @@ describe('a worker with the fewest sessions that does not come', () => {
     expect(taken).toEqual([2, 2, 3, 5, 9])
   })
 
+  test('comes to its own again: nobody goes on with what was permitted meanwhile', async () => {
+    const scene = new Scene(2)
+    scene.waiting = 40
+    scene.take(0)
+    while (scene.waiting > 0) {
+      scene.turns[0]!.check()
+      scene.take(0)
+    }
+    while (scene.isOpen[0]) await Bun.sleep(1)
+    scene.waiting = 20
+    expect([scene.take(0), scene.take(1)]).toEqual([0, 20])
+  })
+
   test('and has gone is not waited for', () => {
     const scene = new Scene(2)
     scene.waiting = 100
