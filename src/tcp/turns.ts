@@ -22,7 +22,7 @@ const CALLED = 3
 const LEAD_MIN = 2
 const LEAD_SHARE = 20
 /** So long a client may wait for a worker that has fewer sessions but does not come for it. */
-const PATIENCE_MS = 20
+const PATIENCE_MS = 50
 /** Clients that one takes at most because nobody else does, before it looks again. */
 const CREDIT_MAX = 1024
 
