@@ -15,6 +15,7 @@ import { familiesOf } from './metrics/family.ts'
 import { createMeter, type Meter } from './metrics/meter.ts'
 import { declareReadings, statusOf } from './readings.ts'
 import { receiveDescriptor } from './tcp/descriptor-channel.ts'
+import { markKeys } from './tcp/key-marks.ts'
 import { InheritedSockets } from './tcp/sharing.ts'
 import { Turns, TurnsPage, turnsBytes } from './tcp/turns.ts'
 import { Attachments } from './workers/attachments.ts'
@@ -45,6 +46,7 @@ export class Worker {
 
   constructor({ worker, workers, page, logger, dev }: Start, send: (message: FromWorker) => void) {
     this.#send = send
+    markKeys(worker)
     this.log = createLog({ ...logger, group: 'default', output: ['stderr'], worker })
     const memory = Bun.mmap(page, { shared: true })
     if (memory.length < turnsBytes(workers))

@@ -1,11 +1,11 @@
-/** The worker of a gateway: what the executable is when its own gateway starts it, and only then. */
+/** The worker of a gateway: what the executable is when its own gateway starts it. */
 import { GatewayError, sentenceOf } from '../base/errors.ts'
 import { Worker } from '../worker.ts'
 import { parseToWorker } from '../workers/messages.ts'
 import { endWithParent } from '../workers/parent.ts'
 import type { ProcessIo } from './io.ts'
 
-/** What stops a gateway or has it reload comes to its whole group; the gateway tells its workers. */
+/** What stops a gateway, or has it reload, comes to its whole group; it tells its workers. */
 const LEFT_TO_GATEWAY = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP', 'SIGABRT'] as const
 
 /** Serves until the gateway goes or lets it go. */

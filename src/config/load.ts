@@ -40,7 +40,7 @@ export interface LoadedConfig {
   readonly variables: readonly string[]
   /** Sentences to be logged as warnings, once. */
   readonly notices: readonly string[]
-  /** Settled by the process that holds the sockets, for those that serve; left out: to be settled. */
+  /** What another process has settled for all that serve; left out: nothing yet. */
   readonly handed?: HandedOver
 }
 
@@ -50,7 +50,7 @@ export interface HandedOver {
   readonly generation: number
   /** Where each group listens. */
   readonly addresses: Readonly<Record<string, Address>>
-  /** The plugins that have started, by their place in the order, and who they are; null: a module. */
+  /** The plugins that have started, by place in the order: their numbers; null: a module. */
   readonly plugins: ReadonlyMap<number, number | null>
 }
 

@@ -5,6 +5,7 @@
  */
 import type { Refusal } from '../hooks/verdict.ts'
 import type { Conversation } from '../protocols/protocol.ts'
+import { marked } from './key-marks.ts'
 import type { ServerSide } from './server-side.ts'
 
 /** A process id and a secret, as every client knows them. */
@@ -26,7 +27,7 @@ export function admit({
   refuse,
 }: Admission): Promise<void> | null {
   const { startup } = conversation
-  const key = crypto.getRandomValues(new Uint8Array(KEY_BYTES))
+  const key = marked(crypto.getRandomValues(new Uint8Array(KEY_BYTES)))
   const assumed = server.assume(startup)
   if (assumed !== null) {
     server.promise(() => {

@@ -5,6 +5,7 @@
 import type { Logger } from 'pino'
 import { GatewayError } from '../base/errors.ts'
 import { settlesIn } from '../base/settles.ts'
+import { workerOfKey } from '../tcp/key-marks.ts'
 import type { HeldSocket } from '../tcp/sharing.ts'
 import type { FromWorker, Handed, ToWorker, WorkerReport } from './messages.ts'
 import { WorkerProcess } from './process.ts'
@@ -199,7 +200,7 @@ export class Crew {
 
   /**
    * Has every worker prepare another configuration. Rejects with the reason of the first that
-   * refuses; then `abandon` is to be called. Those that die meanwhile get it when they are replaced.
+   * refuses; then `abandon` is to be called. Those that die meanwhile get it with their successors.
    */
   async prepare(
     handedTo: (worker: number) => Handed,
@@ -260,8 +261,12 @@ export class Crew {
     await Promise.all(this.#serving.map((seat) => settlesIn(REPORT_WITHIN_MS, reportOf(seat))))
   }
 
+  /** To the worker whose number the key has, else to all others. */
   #carryCancel(from: Seat, { id, group, request }: FromWorker & { kind: 'cancel' }): void {
-    const others = this.#serving.filter((seat) => seat !== from)
+    const named = workerOfKey(request)
+    const others = this.#serving.filter(
+      (seat) => seat !== from && (named === null || seat.worker === named),
+    )
     if (others.length === 0 || this.#cancels.size >= CANCELS_MAX) {
       return from.process?.send({ kind: 'cancelled', id })
     }

@@ -89,6 +89,23 @@ describe('sessions', () => {
   })
 })
 
+test('the connections of a pool are shared by the workers, and no more are opened', async () => {
+  const { user, password, database } = postgres
+  await using gateway = await startBefore(postgres, {
+    server: { auth: 'trust' },
+    client: { startupParams: { user, password, database } },
+    top: { workers: 2, pools: { default: { writes: { size: 5 } } } },
+  })
+  const visit = async (): Promise<void> => {
+    const wire = await enter(gateway)
+    expect(await wire.rows('select pg_sleep(0.05), 1')).toHaveLength(1)
+    wire.destroy()
+  }
+  await Promise.all(Array.from({ length: 12 }, visit))
+  expect(await metric(gateway, 'postern_pool_size')).toBe(5)
+  expect(await metric(gateway, 'postern_pool_opened_total')).toBeLessThanOrEqual(5)
+})
+
 describe('a CancelRequest', () => {
   const cases = [
     ['of the database', false],

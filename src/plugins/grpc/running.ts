@@ -206,7 +206,7 @@ function socketsOf(address: Handshake['address'], description: Struct): readonly
   return paths.filter((path) => path !== null)
 }
 
-/** What a plugin answered to a method; throws a GatewayError(PLUGIN_CALL) where that cannot be read. */
+/** What a plugin answered to a method. Throws PLUGIN_CALL where that cannot be read. */
 export function readResult(method: string, bytes: Uint8Array): Struct {
   try {
     return decodeStruct(bytes)
