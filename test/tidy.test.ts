@@ -29,6 +29,7 @@ const PROVED_ELSEWHERE: Readonly<Record<string, string>> = {
   'src/cli/worker.ts': 'test/e2e/workers.test.ts',
   'src/plugins/grpc/attached-running.ts': 'test/e2e/workers-plugins.test.ts',
   'src/plugins/grpc/attached.ts': 'test/e2e/workers-plugins.test.ts',
+  'src/plugins/grpc/plugin-status.ts': 'test/plugins/grpc/plugin.test.ts',
   'src/scraping.ts': 'test/e2e/plugins-metrics.test.ts',
   'src/supervision.ts': 'test/e2e/workers.test.ts',
   'src/tcp/sharing.ts': 'test/e2e/workers.test.ts',

@@ -19,6 +19,7 @@ import type {
 } from '../plugin.ts'
 import { Caller } from './caller.ts'
 import { describe } from './description.ts'
+import { statusOf } from './plugin-status.ts'
 import type { Running } from './running.ts'
 import { stepsOf } from './steps.ts'
 
@@ -58,28 +59,18 @@ class AttachedPlugin implements Plugin {
   }
 
   status(): PluginStatus {
-    const { calls, failures, spentMs } = this.calls
-    return {
+    const own = {
       state: this.#state,
       restarts: 0,
       nextTryInMs: null,
       readySince: this.#readySince,
-      calls,
-      failures,
-      callMicros: Math.round(spentMs * 1000),
       name: this.name === '' ? basename(this.spec.localPath) : this.name,
-      runtime: 'grpc',
-      priority: this.spec.priority,
-      path: this.spec.localPath,
       checksum: this.#checksum,
-      version: this.#manifest?.version ?? '',
-      hooks: this.#manifest?.hooks ?? [],
-      onFailure: this.spec.onFailure,
-      required: this.spec.required,
       lastError: this.#caller?.lastError ?? '',
       pid: this.#running?.pid ?? null,
       lastLines: [],
     }
+    return statusOf(own, this.spec, this.#manifest, this.calls)
   }
 
   async start(admit?: Admission): Promise<void> {

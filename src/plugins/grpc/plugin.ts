@@ -21,6 +21,7 @@ import type {
 import { Caller } from './caller.ts'
 import { describe } from './description.ts'
 import { LastLines } from './last-lines.ts'
+import { statusOf } from './plugin-status.ts'
 import type { Running } from './running.ts'
 import { stepsOf } from './steps.ts'
 
@@ -76,29 +77,19 @@ class GrpcPlugin implements Plugin {
   }
 
   status(): PluginStatus {
-    const { calls, failures, spentMs } = this.calls
     const lastError = this.#caller?.lastError ?? ''
     const life = this.#life.report()
     const isTold = life.state === 'ready' && lastError !== ''
     const running = this.#running
-    return {
+    const own = {
       ...life,
-      calls,
-      failures,
-      callMicros: Math.round(spentMs * 1000),
       name: this.#label(),
-      runtime: 'grpc',
-      priority: this.spec.priority,
-      path: this.spec.localPath,
       checksum: this.#checksum,
-      version: this.#manifest?.version ?? '',
-      hooks: this.#manifest?.hooks ?? [],
-      onFailure: this.spec.onFailure,
-      required: this.spec.required,
       lastError: isTold ? lastError : this.#life.lastError,
       pid: running === null || running.ended !== null ? null : running.pid,
       lastLines: this.#lastLines.all,
     }
+    return statusOf(own, this.spec, this.#manifest, this.calls)
   }
 
   start(admit?: Admission): Promise<void> {
