@@ -36,6 +36,11 @@ export function configOfWorker(config: Config, worker: number, workers: number):
 export function refuseTooManyWorkers(config: Config): void {
   const workers = workersOf(config)
   if (workers === 1) return
+  for (const [group, { network }] of Object.entries(config.servers)) {
+    if (network !== 'udp') continue
+    const problem = `servers.${group}.network: udp is served by one process, not by ${workers}`
+    throw new GatewayError('CONFIG_INVALID', `${problem}; set workers: 1`)
+  }
   for (const [group, blocks] of Object.entries(config.pools)) {
     for (const [block, pool] of Object.entries(blocks)) {
       if (pool.mode === 'none' || poolSize(pool.size) >= workers) continue

@@ -41,8 +41,16 @@ export class Attachments {
     if (known !== undefined) return known
     const made = { reach: 'the plugin is not running', watching: new Set<() => void>() }
     this.#known.set(id, made)
-    const [oldest] = this.#known.keys()
-    if (this.#known.size > KNOWN_MAX && oldest !== undefined) this.#known.delete(oldest)
+    if (this.#known.size > KNOWN_MAX) this.#forgetOne()
     return made
+  }
+
+  /** The oldest that no plugin here is reached by. */
+  #forgetOne(): void {
+    for (const [id, { watching }] of this.#known) {
+      if (watching.size > 0) continue
+      this.#known.delete(id)
+      return
+    }
   }
 }

@@ -38,6 +38,7 @@ export class WorkerProcess {
     this.#channel = near
     try {
       this.#child = Bun.spawn(commandLine(), {
+        argv0: 'postern',
         stdio: ['ignore', 'ignore', 'pipe', far],
         ipc: (message) => this.#hear(message),
         serialization: 'advanced',

@@ -51,6 +51,14 @@ test('a pool with fewer connections than workers is refused by name', () => {
   expect(() => refuseTooManyWorkers(pool(3, 'none'))).not.toThrow()
 })
 
+test('datagrams are served by one process', () => {
+  const { config } = loadedWith({ workers: 2 })
+  const servers = { default: { ...config.servers.default, network: 'udp' as const } }
+  expect(() => refuseTooManyWorkers({ ...config, servers })).toThrow(
+    'servers.default.network: udp is served by one process, not by 2; set workers: 1',
+  )
+})
+
 test('another number of workers needs a restart', () => {
   const [two, three] = [2, 3].map((workers) => loadedWith({ workers }).config)
   expect(() => refuseOtherWorkers(two!, three!)).toThrow(

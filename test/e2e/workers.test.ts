@@ -268,6 +268,7 @@ test('a worker has its number in every line that it logs, and shows no secret', 
   await wire.readUntil('ErrorResponse')
   await gateway.logged('"worker":')
   for (const { pid } of await workersOf(gateway)) {
+    expect(readFileSync(`/proc/${pid}/comm`, 'utf8')).toBe('postern-worker\n')
     for (const file of ['cmdline', 'environ']) {
       expect(readFileSync(`/proc/${pid}/${file}`, 'utf8')).not.toContain(password)
     }
