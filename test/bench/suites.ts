@@ -155,7 +155,7 @@ export const SUITES = {
     setting: PLAIN,
     goals: WORKERS_GOALS,
     peakMegabytesMax: null,
-    cells: (options) => [...queryCells(options), ...connectCells(options)],
+    cells: queryCells,
   },
   copy: {
     targets: ['direct', 'haproxy', 'pgbouncer', 'postern'],
