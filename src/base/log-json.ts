@@ -15,7 +15,7 @@ export class JsonText {
   }
 }
 
-/** Has a logger, and the children it will have, write such texts under `key` without reading them. */
+/** Has a logger, and the children it will have, write such texts under `key` as they are. */
 export function writeJsonAsItIs(log: Logger, key: string): void {
   const stringifiers: unknown = Reflect.get(log, pino.symbols.stringifiersSym)
   if (typeof stringifiers !== 'object' || stringifiers === null) return

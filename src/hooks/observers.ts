@@ -156,9 +156,13 @@ export class ObserverLine {
     request: Uint8Array | null,
   ): void {
     const size = bytes.length + (request?.length ?? 0)
+    const session = this.#session
+    if (step.borrows === true && !this.#tails.has(step.plugin)) {
+      return this.#queue(step, hook, { session, bytes, request, params: NO_PARAMS }, size)
+    }
     if (this.#tails.has(step.plugin) && !this.#desk.admit(step.plugin, hook, size)) return
     const event = {
-      session: this.#session,
+      session,
       bytes: bytes.slice(),
       request: request === null ? null : request.slice(),
       params: NO_PARAMS,

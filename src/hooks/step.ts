@@ -109,6 +109,8 @@ export interface ObservingStep extends StepOfPlugin {
   /** As for a deciding step; null: all. Only for the two traffic hooks. */
   readonly messages: readonly string[] | null
   readonly unit: Unit
+  /** True where `tell` is done with the bytes when it returns: they need not be copied for it. */
+  readonly borrows?: boolean
   /** Never throws and never rejects; resolves when the plugin was told, true if it was. */
   tell(event: ObservedEvent): boolean | Promise<boolean>
 }

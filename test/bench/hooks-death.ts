@@ -65,7 +65,8 @@ async function inCall({ module, shape }: Loaded, isWarm: boolean): Promise<Death
   const belongings = makeBelongings('late', surroundings.log, DEFAULT_LIMITS)
   const guest = await Guest.open(module, shape, belongings)
   const session = makeSession()
-  const call = (bytes: Uint8Array): number => guest.call('onTrafficFromClient', session, bytes)
+  const call = (bytes: Uint8Array): number =>
+    guest.call('onTrafficFromClient', session, bytes, performance.now())
   const calm = query('select 1')
   for (let left = isWarm ? HARMLESS_CALLS : 0; left > 0; left--) {
     call(calm)

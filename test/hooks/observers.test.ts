@@ -301,3 +301,15 @@ test('a desk is quiet when every line has told what it had to', async () => {
   expect(told).toEqual(['first', 'second'])
   await desk.quiet()
 })
+
+test('bytes are copied for a step that keeps them, and only for one', () => {
+  const given: Uint8Array[] = []
+  const watcher = observerOf('keeps', ({ bytes }) => given.push(bytes ?? bytesOf('')) > 0)
+  const borrower = { ...watcher, step: { ...watcher.step, plugin: 'borrows', borrows: true } }
+  const { line } = bench({ onTrafficToServer: [watcher, borrower] })
+  const bytes = bytesOf('abc')
+  line.traffic(watcher, 'onTrafficToServer', bytes, null)
+  line.traffic(borrower, 'onTrafficToServer', bytes, null)
+  expect(given.map((one) => one === bytes)).toEqual([false, true])
+  expect(given.map(textOf)).toEqual(['abc', 'abc'])
+})

@@ -81,11 +81,11 @@ export class Deadline {
     this.#hits = hits
   }
 
-  /** Begins now. */
-  arm(name: DeadlineName, lengthMs: number): void {
+  /** Begins now, or when it is said to have begun, in milliseconds of the clock. */
+  arm(name: DeadlineName, lengthMs: number, startedAt = this.#clock.nowMs()): void {
     this.#name = name
     this.#lengthMs = lengthMs
-    this.#begin(this.#clock.nowMs())
+    this.#begin(startedAt)
   }
 
   /**

@@ -153,12 +153,13 @@ export class Guest {
   /**
    * Calls a hook and returns its verdict's number, or FAULT; the payload is in `host`. Throws a
    * Trap where the guest traps: it must not be called again then. Callers call `finish` afterwards.
+   * `startedAt`: now, in milliseconds of `performance.now`.
    */
-  call(hook: HookName, session: SessionFacts | null, input: Uint8Array): number {
+  call(hook: HookName, session: SessionFacts | null, input: Uint8Array, startedAt: number): number {
     const entry = this.#entries.get(hook)
     if (entry === undefined) throw new Error(`it has no ${hook}`)
     this.host.begin(session)
-    this.#deadline.arm('callDeadline', this.#callDeadlineMs)
+    this.#deadline.arm('callDeadline', this.#callDeadlineMs, startedAt)
     try {
       const { run, direct } = entry
       const returned = direct ? this.#callDirect(run, input) : this.#callPdk(run, input)

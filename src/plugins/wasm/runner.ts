@@ -63,6 +63,11 @@ export class Runner {
     return this.#guest?.memoryBytes ?? 0
   }
 
+  /** There is no instance, and calls may have to wait for one. */
+  get isResting(): boolean {
+    return this.#guest === null
+  }
+
   /** Takes the instance that further calls run on; what went wrong with another is over. */
   use(guest: Guest): void {
     this.#guest = guest
@@ -112,7 +117,7 @@ export class Runner {
     const startedAt = performance.now()
     let verdict: Verdict | Failure
     try {
-      const returned = guest.call(hook, session, input)
+      const returned = guest.call(hook, session, input, startedAt)
       verdict = Number.isNaN(returned)
         ? { kind: 'failure', cause: guest.fault }
         : read(returned, guest.host.payload, guest.host.belongings.name)

@@ -103,7 +103,11 @@ function observingStep(
     ...base,
     unit: hook.unit,
     messages: hook.messages,
-    tell: (event) => runner.tell(name, event.session, observed(name, event)),
+    borrows: true,
+    tell: (event) => {
+      const input = observed(name, event)
+      return runner.tell(name, event.session, runner.isResting ? input.slice() : input)
+    },
   }
 }
 
