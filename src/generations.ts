@@ -3,6 +3,7 @@
  * takes over from another by the exchange of a reference; until then the current one notices
  * nothing, whatever fails.
  */
+import { isDeepStrictEqual } from 'node:util'
 import { GatewayError } from './base/errors.ts'
 import { settlesIn } from './base/settles.ts'
 import { changedKeys } from './config/changes.ts'
@@ -94,6 +95,7 @@ export class Generations {
   takeOver(next: Generation): readonly string[] {
     const before = this.#current!
     this.#current = next
+    this.#lasting.shared.share(next.sharing)
     for (const { listener, options } of next.services) {
       const { group, limits } = options
       limits.budget.heldMax = next.config.servers[group]!.bufferedBytesMax
@@ -210,7 +212,8 @@ function has(services: readonly Service[], group: string): boolean {
 
 /** What is different in a generation, as sentences without any value. */
 function changesBetween(before: Generation, next: Generation): readonly string[] {
-  return [...changedKeys(before.config, next.config), ...pluginChanges(before, next)]
+  const store = isDeepStrictEqual(before.sharing, next.sharing) ? [] : ['store']
+  return [...changedKeys(before.config, next.config), ...store, ...pluginChanges(before, next)]
 }
 
 function pluginChanges(before: Generation, next: Generation): readonly string[] {

@@ -3,6 +3,7 @@ import { declareGenerationFamilies, type GenerationSources } from './generation-
 import type { Meter } from './meter.ts'
 import { declarePluginFamilies, type PluginSources } from './plugin-families.ts'
 import { declarePoolFamilies, type PoolSource } from './pool-families.ts'
+import { declareSharedFamilies, type SharedSources } from './shared-families.ts'
 
 export interface TlsCounts {
   readonly connections: { entries(): Iterable<readonly [string, number]> }
@@ -52,7 +53,7 @@ export interface UpstreamCounts {
 }
 
 /** Where all counts are read from. */
-export interface CountSources extends PluginSources, GenerationSources {
+export interface CountSources extends PluginSources, GenerationSources, SharedSources {
   readonly listeners: () => readonly ListenerCounts[]
   readonly upstreams: () => readonly UpstreamCounts[]
   readonly pools: () => readonly PoolSource[]
@@ -141,6 +142,7 @@ export function declareFamilies(meter: Meter, sources: CountSources): void {
   declareTlsFamilies(meter, sources)
   declarePluginFamilies(meter, sources)
   declareGenerationFamilies(meter, sources)
+  declareSharedFamilies(meter, sources)
 }
 
 function declareTlsFamilies(meter: Meter, { listeners }: CountSources): void {

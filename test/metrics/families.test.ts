@@ -89,6 +89,20 @@ const AUDIT = {
   },
 } as const
 
+const SHARED = {
+  isUp: true,
+  queued: 41,
+  stalenessMs: 1500,
+  sent: 42,
+  received: 43,
+  unqueued: 44,
+  refused: 45,
+  refusedThere: 46,
+  malformed: 47,
+  lost: 48,
+  readings: 49,
+}
+
 function sources(sessionsOpen: () => number): CountSources {
   return {
     listeners: () => [
@@ -106,6 +120,7 @@ function sources(sessionsOpen: () => number): CountSources {
     denied: () => [{ hook: 'onTrafficFromClient', count: 13 }],
     states: ['ready', 'broken'],
     ...RELOADED,
+    shared: () => SHARED,
   }
 }
 
