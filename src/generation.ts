@@ -23,7 +23,7 @@ import { POSTGRES } from './protocols/postgres/postgres.ts'
 import type { Protocol } from './protocols/protocol.ts'
 import { RAW } from './protocols/raw.ts'
 import type { Account } from './tcp/account.ts'
-import { Listener } from './tcp/listener.ts'
+import { type Listening, newListener } from './tcp/listening.ts'
 import { createGate } from './tcp/pools.ts'
 import type { ListenerOptions } from './tcp/surroundings.ts'
 import { Tenancy } from './tcp/tenancy.ts'
@@ -33,7 +33,7 @@ import type { Upstream } from './upstream/upstream.ts'
 /** One server group: its listener, which the next generation may go on with, and its options. */
 export interface Service {
   readonly group: string
-  readonly listener: Listener
+  readonly listener: Listening
   readonly options: ListenerOptions
   readonly blocks: Blocks
 }
@@ -219,7 +219,8 @@ async function assembleService(
     ...tellers(group, tally),
     serverConnected: tellNewClient(group, parts),
   }
-  return { group, listener: before?.listener ?? new Listener(options), options, blocks }
+  const listener = newListener(options, before?.listener ?? null)
+  return { group, listener, options, blocks }
 }
 
 /**

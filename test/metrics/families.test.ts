@@ -70,6 +70,13 @@ const ACCOUNT = {
     certificatesReloaded: 33,
     certificatesRefused: 34,
   },
+  datagrams: {
+    fromClient: 50,
+    toServer: 51,
+    fromServer: 52,
+    toClient: 53,
+    dropped: new Map([['queue', 54]]),
+  },
 }
 
 const AUDIT = {
@@ -148,6 +155,9 @@ test('every count is on the page, and is read when the page is asked for', async
     'postern_tls_required_total{group="default"} 32',
     'postern_tls_certificate_changes_total{group="default",outcome="used"} 33',
     'postern_tls_certificate_changes_total{group="default",outcome="refused"} 34',
+    'postern_datagrams_total{group="default",direction="from_client"} 50',
+    'postern_datagrams_total{group="default",direction="to_client"} 53',
+    'postern_datagrams_dropped_total{group="default",cause="queue"} 54',
     'postern_upstream_failures_total{group="default",block="writes"} 9',
     'postern_receive_deadlines_total{group="default"} 20',
     'postern_receive_timeouts_total{group="default"} 21',
