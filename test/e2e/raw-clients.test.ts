@@ -1,4 +1,4 @@
-/** Redis and MariaDB behind `protocol: raw`, with their real clients, and with plugins that look. */
+/** Redis and MariaDB behind `protocol: raw`, with real clients, and with plugins that look. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { RedisClient } from 'bun'
 import { findProgram } from '../bench/programs.ts'

@@ -95,8 +95,10 @@ export class PluginStore {
       this.#dropExpired()
       if (!this.#fits(key, size)) return false
     }
-    this.drop(key)
+    const old = this.#entries.get(key)
+    if (old !== undefined) this.#bytes -= sizeOf(key, old.value)
     const expiresAt = ttlMs === 0 ? Number.POSITIVE_INFINITY : this.#now() + ttlMs
+    // Replaced in its place: deleting and adding has the engine build a large map anew every time.
     this.#entries.set(key, { value, expiresAt, version })
     this.#bytes += size
     return true
