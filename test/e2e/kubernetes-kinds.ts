@@ -1,5 +1,5 @@
 /**
- * The kinds of manifests that deploy/kubernetes has, with the keys that stand there: what Kubernetes
+ * The kinds of manifests that deploy/kubernetes has, with the keys that stand there: what a cluster
  * does not know it ignores or refuses, and either is a mistake that only a cluster would show.
  */
 import { z } from 'zod'

@@ -1,4 +1,4 @@
-/** Gateways that know nothing of each other, and send each client to the same block all the same. */
+/** Gateways that know nothing of each other, and yet send each client to the same block. */
 import { expect, setDefaultTimeout, test } from 'bun:test'
 import { once } from 'node:events'
 import { connect, createServer, type Server } from 'node:net'

@@ -8,8 +8,8 @@ import type { Refusal } from '../../hooks/verdict.ts'
 import type { Budget } from '../../protocols/protocol.ts'
 import { DATAGRAM_BYTES_MAX } from '../../upstream/datagrams.ts'
 import type { DatagramDrop } from '../account.ts'
+import type { DirectionHooks } from '../direction-hooks.ts'
 import type { Facts } from '../facts.ts'
-import type { DirectionHooks } from '../pump.ts'
 import type { Surroundings } from '../surroundings.ts'
 
 /** Datagrams of one direction of one session that wait at once. */
@@ -29,6 +29,7 @@ export interface WayOwner {
 }
 
 const WHOLE: Cutter = {
+  share: () => 'whole',
   parts: (bytes) => [{ bytes, wanted: true }],
   flaw: sizeFlaw,
   answerFlaw: sizeFlaw,

@@ -3,6 +3,8 @@ import { afterEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import type { SharingSettings } from '../../../src/plugins/shared/settings.ts'
 import { SharedData } from '../../../src/plugins/shared/shared-data.ts'
 import { type PluginStore, PluginStores } from '../../../src/plugins/wasm/store.ts'
+import { makeAuthority, makePemFolder } from '../../kit/certificates.ts'
+import { freePort } from '../../kit/free-port.ts'
 import { type RunningRedis, redisProgram, startRedis } from '../../kit/redis.ts'
 import { startSlowProxy } from '../../kit/slow-proxy.ts'
 import { until } from '../../kit/traffic.ts'
@@ -270,5 +272,30 @@ describe.skipIf(redisProgram === null)('shared data (needs redis-server or valke
     expect(wrong.said.join()).not.toContain('wr0ng')
     const right = gateway(redis.port, { url: `redis://:right@127.0.0.1:${redis.port}` })
     await isUp(right)
+  })
+
+  test('by TLS the certificate is checked against the authorities that are named', async () => {
+    using folder = makePemFolder()
+    const [authority, stranger] = [await makeAuthority(), await makeAuthority('CN=stranger')]
+    const issued = await authority.issue({ subject: 'CN=redis', addresses: ['127.0.0.1'] })
+    const { certFile, keyFile } = folder.put('redis', issued)
+    const tlsPort = await freePort()
+    await using _redis = await startRedis([
+      ...['--tls-port', String(tlsPort), '--tls-cert-file', certFile, '--tls-key-file', keyFile],
+      ...['--tls-auth-clients', 'no'],
+    ])
+    const url = `rediss://127.0.0.1:${tlsPort}`
+    const one = gateway(tlsPort, { url, authorities: authority.certificate })
+    const other = gateway(tlsPort, { url, authorities: authority.certificate })
+    const wrong = gateway(tlsPort, { url, authorities: stranger.certificate })
+    const unnamed = gateway(tlsPort, { url })
+    await isUp(one)
+    one.store.set('k', bytes('1'), 0)
+    await seen(other, 'k', '1')
+    for (const refusing of [wrong, unnamed]) {
+      await until('it is told', () => refusing.said.length > 0)
+      expect(refusing.said[0]).toContain('not shared')
+      expect(refusing.shared.report?.isUp).toBe(false)
+    }
   })
 })
