@@ -91,7 +91,6 @@ export class Link {
     for (let failures = 0; !this.#isStopped; failures++) {
       const since = performance.now()
       const cause = await this.#session().catch(causeOf)
-      this.#commands = null
       if (this.#isStopped) return
       counts.lost += 1
       this.#tell(false, cause)
@@ -141,6 +140,8 @@ export class Link {
       }
       return this.#lostBy ?? ''
     } finally {
+      // What was on its way is told to be lost when this is over: nobody may take it for the next.
+      this.#commands = null
       commands.onclose = null
       ears.onclose = null
       commands.close()
@@ -263,8 +264,8 @@ export class Link {
         landed()
         copy.unsent(unsent)
         const refusal = refusalOf(thrown)
-        if (refusal === null) this.#lose('the connection was lost')
-        else this.#refused(refusal)
+        if (refusal !== null) this.#refused(refusal)
+        else if (commands === this.#commands) this.#lose('the connection was lost')
       },
     )
   }

@@ -13,6 +13,8 @@ setDefaultTimeout(30_000)
 
 const STALENESS_MAX_MS = 1000
 const BUDGET = 1_000_000
+const SEED = 20_261_126
+const TURNS = process.env['POSTERN_LONG'] === '1' ? 20_000 : 1000
 
 interface Gateway {
   readonly shared: SharedData
@@ -115,6 +117,33 @@ describe.skipIf(redisProgram === null)('shared data (needs redis-server or valke
     await until('both agree', () => textIn(one, 'same') === textIn(other, 'same'))
     await Bun.sleep(STALENESS_MAX_MS)
     expect(textIn(one, 'same')).toBe(textIn(other, 'same'))
+  })
+
+  test('whatever is written where, and however connections are cut, all end the same', async () => {
+    await using redis = await startRedis()
+    const three = [gateway(redis.port), gateway(redis.port), gateway(redis.port)]
+    await Promise.all(three.map(({ shared }) => shared.first()))
+    let state = SEED
+    const random = (below: number): number => {
+      state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff
+      return (state >>> 8) % below
+    }
+    for (let turn = 0; turn < TURNS; turn++) {
+      const { store } = three[random(3)]!
+      const key = `k${random(20)}`
+      if (random(4) === 0) store.delete(key)
+      else store.set(key, bytes(`${turn}`), random(5) === 0 ? 20 : 0)
+      if (random(5) === 0) await Bun.sleep(random(4))
+      if (turn % 100 === 99)
+        await redis.ask('CLIENT', 'KILL', 'TYPE', random(2) ? 'pubsub' : 'normal')
+    }
+    const content = ({ store }: Gateway): string =>
+      JSON.stringify([...store.entries()].map(([key, value]) => [key, `${value}`]).sort())
+    await until('all is sent', () => three.every(({ shared }) => shared.report?.queued === 0))
+    await Bun.sleep(2 * STALENESS_MAX_MS)
+    await until('all agree', () => new Set(three.map(content)).size === 1)
+    const late = gateway(redis.port)
+    await until('so does Redis', () => content(late) === content(three[0]!))
   })
 
   test('a message that was lost is made up for within the bound', async () => {
