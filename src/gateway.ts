@@ -335,6 +335,7 @@ export class Gateway {
     if (this.#scrapes !== null) await this.#unlessForced(this.#scrapes.stop())
     await this.#metricsHttp.stop()
     const isInOrder = await this.#unlessForced(this.#generations.stop())
+    await this.#unlessForced(this.#lasting.shared.stop())
     await this.#control?.stop()
     if (!(isIdle && isInOrder) && this.#runFolder !== null) reapProcesses(this.#runFolder.path)
     this.#runFolder?.close()

@@ -17,12 +17,13 @@ import type { HookTally } from './hooks/tally.ts'
 import type { Lasting } from './lasting.ts'
 import type { Plugin, PluginSpec, PluginSurroundings } from './plugins/plugin.ts'
 import { PluginRegistry } from './plugins/registry.ts'
+import { type SharingSettings, sharingSettings } from './plugins/shared/settings.ts'
 import { specOf } from './plugins/spec.ts'
 import { POSTGRES } from './protocols/postgres/postgres.ts'
 import type { Protocol } from './protocols/protocol.ts'
 import { RAW } from './protocols/raw.ts'
 import type { Account } from './tcp/account.ts'
-import { Listener } from './tcp/listener.ts'
+import { type Listening, newListener } from './tcp/listening.ts'
 import { createGate } from './tcp/pools.ts'
 import type { ListenerOptions } from './tcp/surroundings.ts'
 import { Tenancy } from './tcp/tenancy.ts'
@@ -32,7 +33,7 @@ import type { Upstream } from './upstream/upstream.ts'
 /** One server group: its listener, which the next generation may go on with, and its options. */
 export interface Service {
   readonly group: string
-  readonly listener: Listener
+  readonly listener: Listening
   readonly options: ListenerOptions
   readonly blocks: Blocks
 }
@@ -48,6 +49,8 @@ export interface Generation {
   readonly desk: ObserverDesk
   /** The sessions that use what was built here. */
   readonly tenancy: Tenancy
+  /** Where the data of plugins are shared; null: nowhere. */
+  readonly sharing: SharingSettings | null
 }
 
 const PROTOCOLS: Readonly<Record<ServerConfig['protocol'], Protocol>> = {
@@ -84,7 +87,9 @@ export async function buildGeneration(
   const registry = new PluginRegistry(rules, before?.registry.placed)
   const services: Service[] = []
   try {
+    const sharing = sharingSettings(loaded.plugins)
     await startPlugins(registry, loaded, options)
+    if (before === null && !options.everyPlugin) await share(lasting, sharing)
     const desk = assembleDesk(registry, loaded.plugins.observersQueuedMax, tally)
     options.bound?.(registry)
     const config = await settleConfig(registry, loaded, tally)
@@ -98,11 +103,17 @@ export async function buildGeneration(
       services.push(service)
     }
     const number = (before?.number ?? 0) + 1
-    return { number, loaded, config, registry, services, desk, tenancy }
+    return { number, loaded, config, registry, services, desk, tenancy, sharing }
   } catch (thrown) {
     await releaseBuilt({ registry, services }, lasting)
     throw thrown
   }
+}
+
+/** The first clients shall find what plugins of other gateways know, if that can be had in time. */
+async function share({ shared }: Lasting, sharing: SharingSettings | null): Promise<void> {
+  shared.share(sharing)
+  await shared.first()
 }
 
 /** Takes down what was built, but for what another generation holds; its listeners are let be. */
@@ -208,7 +219,8 @@ async function assembleService(
     ...tellers(group, tally),
     serverConnected: tellNewClient(group, parts),
   }
-  return { group, listener: before?.listener ?? new Listener(options), options, blocks }
+  const listener = newListener(options, before?.listener ?? null)
+  return { group, listener, options, blocks }
 }
 
 /**

@@ -32,6 +32,8 @@ export interface WasmManifest {
   readonly requires: readonly { readonly name: string; readonly version: string }[]
   readonly metrics: readonly MetricSpec[]
   readonly config: ConfigSchema
+  /** `local`: each process has key-value data of its own, also where a shared store is set. */
+  readonly store: 'shared' | 'local'
 }
 
 const ABI_VERSION = 1
@@ -80,6 +82,7 @@ const SHAPE = z.strictObject({
     }),
   ).default([]),
   config: z.unknown().optional(),
+  store: z.enum(['shared', 'local']).default('shared'),
 })
 
 type Listed = z.infer<typeof SHAPE>
