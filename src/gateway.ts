@@ -353,6 +353,7 @@ export class Gateway {
     await this.#unlessForced(this.#scraping.stop())
     await this.#metricsHttp.stop()
     const isInOrder = await this.#unlessForced(this.#generations.stop())
+    await this.#unlessForced(this.#lasting.shared.stop())
     await this.#control?.stop()
     this.#supervision?.kill()
     if (!(isIdle && isInOrder) && this.#runFolder !== null) reapProcesses(this.#runFolder.path)

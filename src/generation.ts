@@ -18,12 +18,13 @@ import type { HookTally } from './hooks/tally.ts'
 import type { Lasting } from './lasting.ts'
 import type { Plugin, PluginSpec, PluginSurroundings } from './plugins/plugin.ts'
 import { PluginRegistry } from './plugins/registry.ts'
+import { type SharingSettings, sharingSettings } from './plugins/shared/settings.ts'
 import { specOf } from './plugins/spec.ts'
 import { POSTGRES } from './protocols/postgres/postgres.ts'
 import type { Protocol } from './protocols/protocol.ts'
 import { RAW } from './protocols/raw.ts'
 import type { Account } from './tcp/account.ts'
-import { Listener } from './tcp/listener.ts'
+import { type Listening, newListener } from './tcp/listening.ts'
 import { createGate } from './tcp/pools.ts'
 import type { ListenerOptions } from './tcp/surroundings.ts'
 import { Tenancy } from './tcp/tenancy.ts'
@@ -33,7 +34,7 @@ import type { Upstream } from './upstream/upstream.ts'
 /** One server group: its listener, which the next generation may go on with, and its options. */
 export interface Service {
   readonly group: string
-  readonly listener: Listener
+  readonly listener: Listening
   readonly options: ListenerOptions
   readonly blocks: Blocks
 }
@@ -49,6 +50,8 @@ export interface Generation {
   readonly desk: ObserverDesk
   /** The sessions that use what was built here. */
   readonly tenancy: Tenancy
+  /** Where the data of plugins are shared; null: nowhere. */
+  readonly sharing: SharingSettings | null
 }
 
 const PROTOCOLS: Readonly<Record<ServerConfig['protocol'], Protocol>> = {
@@ -85,8 +88,11 @@ export async function buildGeneration(
   const registry = new PluginRegistry(rules, before?.registry.placed)
   const services: Service[] = []
   try {
+    const sharing = sharingSettings(loaded.plugins)
     await startPlugins(registry, loaded, options)
     if (loaded.handed === undefined) refuseCrowds(registry, loaded)
+    const isTrial = options.everyPlugin && loaded.handed === undefined
+    if (before === null && !isTrial) await share(lasting, sharing)
     const desk = assembleDesk(registry, loaded.plugins.observersQueuedMax, tally)
     options.bound?.(registry)
     const config = await settleConfig(registry, loaded, tally)
@@ -103,11 +109,17 @@ export async function buildGeneration(
       services.push(service)
     }
     const number = loaded.handed?.generation ?? (before?.number ?? 0) + 1
-    return { number, loaded, config, registry, services, desk, tenancy }
+    return { number, loaded, config, registry, services, desk, tenancy, sharing }
   } catch (thrown) {
     await releaseBuilt({ registry, services }, lasting)
     throw thrown
   }
+}
+
+/** The first clients shall find what plugins of other gateways know, if that can be had in time. */
+async function share({ shared }: Lasting, sharing: SharingSettings | null): Promise<void> {
+  shared.share(sharing)
+  await shared.first()
 }
 
 /** Takes down what was built, but for what another generation holds; its listeners are let be. */
@@ -209,8 +221,8 @@ async function assembleService(
   const protocol = PROTOCOLS[server.protocol]
   const before = serviceBefore(group, parts.before)
   const address = await settleAddress(group, server, parts)
-  const { sharing } = lasting
-  const share = sharing === null ? undefined : (limit: number): number => sharing.share(limit)
+  const { sockets } = lasting
+  const share = sockets === null ? undefined : (limit: number): number => sockets.share(limit)
   const blocks = assembleBlocks({ group, server, protocol, config, log, before, share })
   const { balancer, pools } = blocks
   const hooks = assembleHooks(protocol, balancer, parts)
@@ -233,7 +245,7 @@ async function assembleService(
     tls: tlsOptionsOf(group, server, account.tls, log),
     limits: { messageBytesMax: server.messageBytesMax, budget },
     sessionsMax: server.sessionsMax,
-    sharing,
+    sharing: sockets,
     loginTimeoutMs: server.loginTimeout,
     idleTimeoutMs: server.idleTimeout,
     account,
@@ -242,7 +254,8 @@ async function assembleService(
     ...tellers(group, tally),
     serverConnected: tellNewClient(group, parts),
   }
-  return { group, listener: before?.listener ?? new Listener(options), options, blocks }
+  const listener = newListener(options, before?.listener ?? null)
+  return { group, listener, options, blocks }
 }
 
 /**

@@ -3,6 +3,7 @@
  * takes over from another by the exchange of a reference; until then the current one notices
  * nothing, whatever fails.
  */
+import { isDeepStrictEqual } from 'node:util'
 import { GatewayError } from './base/errors.ts'
 import { settlesIn } from './base/settles.ts'
 import { changedKeys } from './config/changes.ts'
@@ -12,7 +13,7 @@ import type { Lasting } from './lasting.ts'
 import type { Placed } from './plugins/carry.ts'
 import type { PluginSurroundings } from './plugins/plugin.ts'
 import type { PluginRegistry } from './plugins/registry.ts'
-import type { Listener } from './tcp/listener.ts'
+import type { Listening } from './tcp/listening.ts'
 import { RECONFIGURED } from './tcp/refusals.ts'
 
 /** How long plugins that leave may take to be told what has happened before. */
@@ -27,7 +28,7 @@ export class Generations {
   readonly #leaving = new Set<Promise<void>>()
   readonly #downs = new Map<Generation, Promise<void>>()
   /** Listeners of servers that are gone, while their sessions end. */
-  readonly #closing = new Set<Listener>()
+  readonly #closing = new Set<Listening>()
 
   constructor(surroundings: PluginSurroundings, lasting: Lasting) {
     this.#surroundings = surroundings
@@ -44,7 +45,7 @@ export class Generations {
   }
 
   /** Everything that accepts clients or still has some. */
-  get listeners(): readonly Listener[] {
+  get listeners(): readonly Listening[] {
     const current = this.#current?.services.map(({ listener }) => listener) ?? []
     return [...current, ...this.#closing]
   }
@@ -94,17 +95,18 @@ export class Generations {
   takeOver(next: Generation): readonly string[] {
     const before = this.#current!
     this.#current = next
+    this.#lasting.shared.share(next.sharing)
     for (const { listener, options } of next.services) {
       const { group, limits } = options
       limits.budget.heldMax = next.config.servers[group]!.bufferedBytesMax
       if (before.services.some((service) => service.listener === listener)) listener.renew(options)
     }
     // A process that serves nobody dials nobody.
-    if (this.#lasting.sharing?.serves !== false) {
+    if (this.#lasting.sockets?.serves !== false) {
       for (const { blocks } of next.services) blocks.watch()
     }
     retireGone(before, next)
-    const gone = before.services.filter(({ group }) => !has(next.services, group))
+    const gone = before.services.filter(({ listener }) => !has(next.services, listener))
     for (const { listener } of gone) this.#close(listener, next.config.drainTimeout)
     const listeners = before.services.map(({ listener }) => listener)
     this.#earlier.add(before)
@@ -152,11 +154,11 @@ export class Generations {
     }
   }
 
-  #isCurrent(listener: Listener): boolean {
+  #isCurrent(listener: Listening): boolean {
     return this.#current?.services.some((service) => service.listener === listener) === true
   }
 
-  #close(listener: Listener, drainTimeoutMs: number): void {
+  #close(listener: Listening, drainTimeoutMs: number): void {
     this.#closing.add(listener)
     const drained = listener.drain(drainTimeoutMs, RECONFIGURED)
     this.#follow(drained.then(() => void this.#closing.delete(listener)))
@@ -165,7 +167,7 @@ export class Generations {
   /** Takes a generation down when its last session has left; those that do not are ended. */
   async #retire(
     generation: Generation,
-    listeners: readonly Listener[],
+    listeners: readonly Listening[],
     drainTimeoutMs: number,
   ): Promise<void> {
     const expel = (): void => {
@@ -207,13 +209,14 @@ function retireGone(before: Generation, next: Generation): void {
   }
 }
 
-function has(services: readonly Service[], group: string): boolean {
-  return services.some((service) => service.group === group)
+function has(services: readonly Service[], listener: Listening): boolean {
+  return services.some((service) => service.listener === listener)
 }
 
 /** What is different in a generation, as sentences without any value. */
 function changesBetween(before: Generation, next: Generation): readonly string[] {
-  return [...changedKeys(before.config, next.config), ...pluginChanges(before, next)]
+  const store = isDeepStrictEqual(before.sharing, next.sharing) ? [] : ['store']
+  return [...changedKeys(before.config, next.config), ...store, ...pluginChanges(before, next)]
 }
 
 function pluginChanges(before: Generation, next: Generation): readonly string[] {

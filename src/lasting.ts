@@ -10,6 +10,7 @@ import { PLUGIN_SUMMING } from './metrics/plugin-past.ts'
 import type { PoolSource } from './metrics/pool-families.ts'
 import { pluginCounts } from './plugin-counts.ts'
 import type { Plugin } from './plugins/plugin.ts'
+import { SharedData } from './plugins/shared/shared-data.ts'
 import { PluginStores } from './plugins/wasm/store.ts'
 import type { Budget } from './protocols/protocol.ts'
 import { type Account, newAccount } from './tcp/account.ts'
@@ -26,9 +27,12 @@ export interface Book {
 
 export class Lasting {
   readonly tally: HookTally
-  readonly sharing: Sharing | null
+  /** How this process shares its listening sockets with others; null: there are none. */
+  readonly sockets: Sharing | null
   /** Key-value data of WASM plugins, by name. */
   readonly stores = new PluginStores()
+  /** Those of them that other processes have as well. */
+  readonly shared: SharedData
   readonly plugins: Holdings<Plugin>
   readonly upstreams: Holdings<Upstream>
   readonly pools: Holdings<ServerPool>
@@ -37,10 +41,14 @@ export class Lasting {
   readonly #poolPast = new Past(POOL_SUMMING)
   readonly #books = new Map<string, Book>()
 
-  /** `sharing`: how this process shares its listening sockets with others; null: there are none. */
-  constructor(log: Logger, sharing: Sharing | null = null) {
-    this.sharing = sharing
+  constructor(log: Logger, sockets: Sharing | null = null) {
+    this.sockets = sockets
     this.tally = new HookTally(log)
+    this.shared = new SharedData({
+      warn: (sentence) => log.warn(sentence),
+      info: (sentence) => log.info(sentence),
+    })
+    this.stores.sharing = this.shared
     this.plugins = new Holdings((plugin) => this.#pluginPast.add(pluginCounts(plugin)))
     this.upstreams = new Holdings((upstream) => this.#upstreamPast.add(upstream))
     this.pools = new Holdings((pool) => this.#poolPast.add(pool))

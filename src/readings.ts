@@ -89,5 +89,6 @@ export function declareReadings(meter: Meter, { generations, lasting, reloads }:
     generations: () =>
       generations.live.map(({ number, tenancy: { sessions } }) => ({ number, sessions })),
     reloads: () => reloads,
+    shared: () => lasting.shared.report,
   })
 }

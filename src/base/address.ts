@@ -4,6 +4,7 @@ import { GatewayError } from './errors.ts'
 
 export type Address =
   | { readonly network: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly network: 'udp'; readonly host: string; readonly port: number }
   | { readonly network: 'unix'; readonly path: string }
 
 const PORT_MAX = 65_535
@@ -25,7 +26,7 @@ export function parseAddress(text: string, network: string): Address | null {
   const [, host, digits] = V6.exec(text) ?? PLAIN.exec(text) ?? []
   const port = Number(digits)
   if (host === undefined || !(port <= PORT_MAX)) return null
-  return { network: 'tcp', host, port }
+  return network === 'udp' ? { network, host, port } : { network: 'tcp', host, port }
 }
 
 const EXAMPLES = 'localhost:5432, [::1]:5432 or :5432 (network unix: a path)'

@@ -79,7 +79,8 @@ export async function runParams(
   resolve: (host: string) => Promise<{ readonly address: string }> = lookup,
 ): Promise<Params> {
   const parsed = parseAddress(address, network)
-  if (parsed?.network !== 'tcp' || parsed.host === '' || isIP(parsed.host) !== 0) return { address }
+  if (parsed === null || parsed.network === 'unix') return { address }
+  if (parsed.host === '' || isIP(parsed.host) !== 0) return { address }
   try {
     return { address: hostPort((await resolve(parsed.host)).address, parsed.port) }
   } catch (cause) {

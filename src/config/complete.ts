@@ -1,5 +1,6 @@
 /** Adds the groups and blocks that are always there, and checks that groups fit together. */
 import { checkBalancing } from './balancing.ts'
+import { checkNetworks, isUdp } from './datagrams.ts'
 import type { Draft, Written } from './draft.ts'
 import { isMap } from './draft.ts'
 import { nearestName } from './nearest.ts'
@@ -76,6 +77,7 @@ function checkBlocks(draft: Draft, problems: Problems): void {
 
 function checkServer(draft: Draft, group: string, problems: Problems): readonly string[] {
   checkTls(draft, group, problems)
+  checkNetworks(draft, group, problems)
   if (draft.at(['clients', group]) !== undefined) return checkBalancing(draft, group, problems)
   const path = ['servers', group]
   const message = `servers.${group} has no database: there is no clients.${group}`
@@ -103,8 +105,10 @@ function checkAddresses(draft: Draft, problems: Problems): void {
     const path = ['servers', group, 'address']
     const address = draft.at(path)
     const written = typeof address === 'string' ? address : SERVER_ADDRESS
-    const other = taken.get(written)
-    if (other === undefined) taken.set(written, group)
+    // Streams and datagrams have ports of their own.
+    const place = `${isUdp(draft, ['servers', group])} ${written}`
+    const other = taken.get(place)
+    if (other === undefined) taken.set(place, group)
     else if (!written.endsWith(':0')) {
       const implied = group === DEFAULT ? ' (servers.default is always there)' : ''
       const message = `servers.${group}.address is also that of servers.${other}${implied}`

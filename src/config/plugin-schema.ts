@@ -6,6 +6,7 @@ import {
   count,
   duration,
   flag,
+  formedText,
   formedTexts,
   limit,
   namesOrAll,
@@ -110,6 +111,18 @@ const actionRedis = section('Runs asynchronous actions elsewhere.', {
   channel: text('gatewayd-actions', 'The channel.'),
 })
 
+/** How the address of a shared store is written. Its database is a number. */
+function isStore(written: string): boolean {
+  if (written === '') return true
+  const url = URL.parse(written)
+  if (url === null || !['redis:', 'rediss:', 'valkey:', 'valkeys:'].includes(url.protocol)) {
+    return false
+  }
+  return url.hostname !== '' && /^(\/\d{0,5})?$/.test(url.pathname) && url.search + url.hash === ''
+}
+
+const STORE = 'redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS'
+
 /** The whole of the plugins file. */
 export const pluginsSchema = section('The plugins.', {
   enableMetricsMerger: flag(true, 'Show the metrics of plugins on our page.'),
@@ -128,6 +141,19 @@ export const pluginsSchema = section('The plugins.', {
   policyTimeout: duration('30s', 'Longest evaluation of a policy; 0: none.'),
   actionTimeout: duration('30s', 'Longest action; 0: none.'),
   actionRedis: actionRedis.prefault({}),
+  store: secret(
+    text('', 'Redis or Valkey through which gateways share the key-value data of WASM plugins.'),
+  ).refine(isStore, { error: `must be ${STORE}` }),
+  storePrefix: formedText(
+    'postern',
+    'letters, digits, dots, dashes, underscores and colons, at most 64',
+    /^[\w.:-]{1,64}$/,
+    'What the names of the keys there begin with; gateways that share have the same.',
+  ),
+  storeRootCert: text('', 'Authorities (PEM) that its certificate is checked against.'),
+  storeStalenessMax: limit('5s', 'Longest time until what others wrote is seen here.'),
+  storeTimeout: limit('1s', 'Longest wait for an answer of it.'),
+  storeQueuedMax: count(10_000, 1, 1_000_000, 'Changed keys of one plugin that wait to be sent.'),
   compatibilityPolicy: choice(['strict', 'loose'], 'strict', 'Whether unmet requirements count.'),
   policies: sections(policy, 'Policies, beside those built in.'),
   plugins: sections(pluginEntry, 'The plugins, first to last.'),

@@ -130,7 +130,7 @@ const ADDRESS_RULE = {
 }
 
 const client = section('How the gateway connects to a database.', {
-  network: choice(NETWORKS, 'tcp', 'Either tcp, or unix with a path as the address.'),
+  network: choice(NETWORKS, 'tcp', 'Either tcp, unix with a path as the address, or udp.'),
   address: text('localhost:5432', 'The address of the database.'),
   tcpKeepAlive: flag(false, 'TCP keep-alive on these connections.'),
   tcpKeepAlivePeriod: duration('30s', 'Time between keep-alive probes.'),
@@ -250,7 +250,7 @@ const certificate = section('A certificate for some names of servers.', {
 })
 
 const server = section('Where clients connect, and what they may use up.', {
-  network: choice(NETWORKS, 'tcp', 'Either tcp, or unix with a path as the address.'),
+  network: choice(NETWORKS, 'tcp', 'Either tcp, unix with a path as the address, or udp.'),
   address: text(
     SERVER_ADDRESS,
     'Where the gateway listens; psql -h /run finds /run/.s.PGSQL.5432.',
@@ -263,7 +263,7 @@ const server = section('Where clients connect, and what they may use up.', {
   ),
   protocol: choice(PROTOCOLS, 'postgres', 'What the bytes are: postgres, or raw for any other.'),
   sessionsMax: count(10_000, 1, 1_000_000, 'Clients at once; one more is refused.'),
-  idleTimeout: duration('0s', 'Longest silence of a client; 0: none.'),
+  idleTimeout: duration('0s', 'Longest silence of a client; 0: none, with udp 1m.'),
   loginTimeout: duration('1m', 'Longest time until a client has logged in; 0: none.'),
   messageBytesMax: count(16 * MIB, 1024, GIB, 'Longest message or reply given to a plugin.'),
   bufferedBytesMax: count(256 * MIB, 1024, 1024 * GIB, 'Bytes held for all clients together.'),
@@ -303,6 +303,11 @@ const server = section('Where clients connect, and what they may use up.', {
     path: ['enableTLS'],
     error: 'must be false for the protocol raw: TLS is begun with messages of PostgreSQL',
     when: whereRead('enableTLS', 'protocol'),
+  })
+  .refine((at) => at.network !== 'udp' || at.protocol === 'raw', {
+    path: ['protocol'],
+    error: 'must be raw for the network udp: PostgreSQL speaks in streams',
+    when: whereRead('network', 'protocol'),
   })
   .refine((at) => !at.requireTLS || at.enableTLS, {
     path: ['requireTLS'],

@@ -1,8 +1,9 @@
 /** The families of the gateway's own page, read from what the data path and the plugins count. */
 import { declareGenerationFamilies, type GenerationSources } from './generation-families.ts'
-import type { Meter } from './meter.ts'
+import type { Meter, Sample } from './meter.ts'
 import { declarePluginFamilies, type PluginSources } from './plugin-families.ts'
 import { declarePoolFamilies, type PoolSource } from './pool-families.ts'
+import { declareSharedFamilies, type SharedSources } from './shared-families.ts'
 
 export interface TlsCounts {
   readonly connections: { entries(): Iterable<readonly [string, number]> }
@@ -10,6 +11,14 @@ export interface TlsCounts {
   readonly unencrypted: number
   readonly certificatesReloaded: number
   readonly certificatesRefused: number
+}
+
+export interface DatagramCounts {
+  readonly fromClient: number
+  readonly toServer: number
+  readonly fromServer: number
+  readonly toClient: number
+  readonly dropped: { entries(): Iterable<readonly [string, number]> }
 }
 
 /** The counts of one listener; structural, so that nothing here depends on the data path. */
@@ -35,6 +44,8 @@ export interface ListenerCounts {
     readonly expelled: number
     readonly internalErrors: number
     readonly tls: TlsCounts
+    /** Null where clients do not speak in datagrams. */
+    readonly datagrams: DatagramCounts | null
   }
   readonly budget: { readonly held: number; readonly spent: number }
 }
@@ -52,13 +63,13 @@ export interface UpstreamCounts {
 }
 
 /** Where all counts are read from. */
-export interface CountSources extends PluginSources, GenerationSources {
+export interface CountSources extends PluginSources, GenerationSources, SharedSources {
   readonly listeners: () => readonly ListenerCounts[]
   readonly upstreams: () => readonly UpstreamCounts[]
   readonly pools: () => readonly PoolSource[]
 }
 
-type AccountKey = Exclude<keyof ListenerCounts['account'], 'tls'>
+type AccountKey = Exclude<keyof ListenerCounts['account'], 'tls' | 'datagrams'>
 
 const BY_GROUP: readonly (readonly [string, 'counter' | 'gauge', string, AccountKey])[] = [
   ['postern_sessions_open', 'gauge', 'Clients connected now.', 'sessionsOpen'],
@@ -139,8 +150,10 @@ export function declareFamilies(meter: Meter, sources: CountSources): void {
     )
   }
   declareTlsFamilies(meter, sources)
+  declareDatagramFamilies(meter, sources)
   declarePluginFamilies(meter, sources)
   declareGenerationFamilies(meter, sources)
+  declareSharedFamilies(meter, sources)
 }
 
 function declareTlsFamilies(meter: Meter, { listeners }: CountSources): void {
@@ -172,5 +185,37 @@ function declareTlsFamilies(meter: Meter, { listeners }: CountSources): void {
       { labels: { group, outcome: 'used' }, value: tls.certificatesReloaded },
       { labels: { group, outcome: 'refused' }, value: tls.certificatesRefused },
     ]),
+  )
+}
+
+const DATAGRAMS: readonly (readonly [string, Exclude<keyof DatagramCounts, 'dropped'>])[] = [
+  ['from_client', 'fromClient'],
+  ['to_server', 'toServer'],
+  ['from_server', 'fromServer'],
+  ['to_client', 'toClient'],
+]
+
+function declareDatagramFamilies(meter: Meter, { listeners }: CountSources): void {
+  const each = (read: (counts: DatagramCounts) => readonly Sample[]) => (): readonly Sample[] =>
+    listeners().flatMap(({ group, account: { datagrams } }) =>
+      datagrams === null
+        ? []
+        : read(datagrams).map(({ labels, value }) => ({ labels: { group, ...labels }, value })),
+    )
+  meter.sampled(
+    'postern_datagrams_total',
+    'counter',
+    'Datagrams moved, by direction.',
+    each((counts) =>
+      DATAGRAMS.map(([direction, key]) => ({ labels: { direction }, value: counts[key] })),
+    ),
+  )
+  meter.sampled(
+    'postern_datagrams_dropped_total',
+    'counter',
+    'Datagrams that went no further, by cause.',
+    each(({ dropped }) =>
+      Array.from(dropped.entries(), ([cause, value]) => ({ labels: { cause }, value })),
+    ),
   )
 }

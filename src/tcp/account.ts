@@ -25,8 +25,36 @@ export interface TlsAccount {
   certificatesRefused: number
 }
 
+/**
+ * Why a datagram went no further:
+ * - `queue`: as many as are held wait for a step, or for the server, already
+ * - `full`: the kernel takes no more now
+ * - `size`: it is longer than a datagram can be
+ * - `denied`: a plugin refused it
+ * - `refused`: there is no place for another session, or a plugin or no server would have it
+ * - `draining`: it is of a new client, and the gateway is shutting down
+ */
+export const DATAGRAM_DROPS = ['queue', 'full', 'size', 'denied', 'refused', 'draining'] as const
+export type DatagramDrop = (typeof DATAGRAM_DROPS)[number]
+
+/** What a listener for datagrams counts beside sessions and bytes. */
+export interface DatagramAccount {
+  fromClient: number
+  toServer: number
+  fromServer: number
+  toClient: number
+  readonly dropped: NamedCounts<DatagramDrop>
+}
+
+export function newDatagramAccount(): DatagramAccount {
+  const dropped = new NamedCounts<DatagramDrop>(DATAGRAM_DROPS)
+  return { fromClient: 0, toServer: 0, fromServer: 0, toClient: 0, dropped }
+}
+
 export interface Account {
   readonly tls: TlsAccount
+  /** Null where clients do not speak in datagrams. */
+  datagrams: DatagramAccount | null
 
   sessionsOpen: number
   sessionsTotal: number
@@ -67,6 +95,7 @@ export function newAccount(): Account {
       certificatesReloaded: 0,
       certificatesRefused: 0,
     },
+    datagrams: null,
     sessionsOpen: 0,
     sessionsTotal: 0,
     sessionsRefused: 0,

@@ -2,7 +2,6 @@
 import { addressesOf } from '../base/address.ts'
 import type { AddressPair, SessionFacts } from '../hooks/step.ts'
 import type { Conversation } from '../protocols/protocol.ts'
-import type { ServerSide } from './server-side.ts'
 
 /** Where sessions are, and whose: no reload changes that, so they may all keep one of it. */
 export interface Place {
@@ -20,13 +19,19 @@ interface Addressed {
 /** One for all: an idle session shall be small. */
 const NO_BYTES: Uint8Array = new Uint8Array(0)
 
+/** The server's end, as far as plugins may know of it. */
+interface Served {
+  readonly addresses: AddressPair
+  readonly upstream: { readonly block: string }
+}
+
 /** Where facts are read from. */
 export interface FactSources {
   readonly number: number
   readonly place: Place
   readonly client: Addressed
-  readonly server: ServerSide
-  readonly conversation: Conversation
+  readonly server: Served
+  readonly conversation: Pick<Conversation, 'user' | 'database' | 'applicationName'>
 }
 
 export class Facts implements SessionFacts {

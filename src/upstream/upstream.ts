@@ -1,6 +1,7 @@
 /** One database to which sessions go, and how a connection to it is made. */
 import type { Socket, SocketHandler } from 'bun'
 import { type Address, addressText } from '../base/address.ts'
+import { probeDatagrams } from './datagrams.ts'
 import { EncryptedDial } from './encrypted-dial.ts'
 import type { Encryption } from './encryption.ts'
 import { Health, type Watching } from './health.ts'
@@ -78,6 +79,17 @@ export class Upstream {
     this.health = new Health(options.retries + 1)
   }
 
+  /** Where it is, for who speaks to it in datagrams. */
+  get target(): Address {
+    return this.#options.address
+  }
+
+  /** A session in datagrams has found that nobody is there. */
+  refused(cause: string): void {
+    this.failures += 1
+    this.health.attemptFailed(cause)
+  }
+
   get reachable(): boolean | null {
     return this.health.reachable
   }
@@ -92,7 +104,8 @@ export class Upstream {
     const { question, ...watching } = probing
     const timeoutMs = Math.min(dialTimeoutMs || PROBE_TIMEOUT_MS_MAX, PROBE_TIMEOUT_MS_MAX)
     const asked = { address, timeoutMs, question }
-    this.health.watch({ ...watching, probe: (aborted) => probe(asked, aborted) })
+    const ask = address.network === 'udp' ? probeDatagrams : probe
+    this.health.watch({ ...watching, probe: (aborted) => ask(asked, aborted) })
   }
 
   /** Ends the probes; idempotent. Settles when the one under way has ended, which is soon. */

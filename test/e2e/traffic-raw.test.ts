@@ -1,20 +1,13 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtempSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { RedisClient } from 'bun'
-import { findProgram } from '../bench/programs.ts'
 import { freePort } from '../kit/free-port.ts'
 import type { RunningGateway } from '../kit/gateway.ts'
 import { type Behind, metric, mustBeSound, startBefore, until } from '../kit/traffic.ts'
-import { startWatchdog } from '../kit/watchdog.ts'
 
 setDefaultTimeout(30_000)
 
-const redis = findProgram('redis-server') ?? findProgram('valkey-server')
 const CLIENTS = 50
 const CHUNK_BYTES = 64 * 1024
 const CHUNKS = 320
@@ -148,37 +141,3 @@ test('on SIGTERM raw clients are cut off after drainTimeout, and it exits with 0
   expect((await ended).length).toBe(0)
   echo.server.close()
 })
-
-test.skipIf(redis === null)(
-  'Redis answers through it (needs redis-server or valkey-server)',
-  async () => {
-    const port = await freePort()
-    const folder = mkdtempSync(join(tmpdir(), 'postern-redis-'))
-    const child = Bun.spawn(
-      [redis ?? '', '--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', folder],
-      { stdin: 'ignore', stdout: 'ignore', stderr: 'ignore' },
-    )
-    const watchdog = startWatchdog({ folder, signal: 'KILL', process: child.pid })
-    try {
-      await using gateway = await startBefore(
-        { host: '127.0.0.1', port },
-        {
-          server: { protocol: 'raw' },
-          client: { retries: 100, backoff: '50ms', backoffMultiplier: 1 },
-        },
-      )
-      const client = new RedisClient(`redis://${gateway.host}:${gateway.port}`)
-      const value = 'ä'.repeat(500_000)
-      await client.set('key', value)
-      expect((await client.get('key')) === value).toBeTrue()
-      const all = Array.from({ length: 1_000 }, (_, number) => client.incr(`n${number % 10}`))
-      expect((await Promise.all(all)).length).toBe(1_000)
-      expect(await client.get('n3')).toBe('100')
-      client.close()
-    } finally {
-      child.kill('SIGKILL')
-      await child.exited
-      await watchdog.release()
-    }
-  },
-)

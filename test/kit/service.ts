@@ -7,12 +7,15 @@ import type { FromClientStep, SessionFacts, Unit } from '../../src/hooks/step.ts
 import { CONTINUE, type OpeningVerdict, type TrafficVerdict } from '../../src/hooks/verdict.ts'
 import { POSTGRES } from '../../src/protocols/postgres/postgres.ts'
 import type { Budget, Protocol, Wanted } from '../../src/protocols/protocol.ts'
+import { RAW } from '../../src/protocols/raw.ts'
 import { type Account, newAccount, type TlsAccount } from '../../src/tcp/account.ts'
 import type { Descriptors } from '../../src/tcp/descriptors.ts'
 import { Listener } from '../../src/tcp/listener.ts'
+import type { Listening } from '../../src/tcp/listening.ts'
 import type { ListenerOptions } from '../../src/tcp/surroundings.ts'
 import { Tenancy } from '../../src/tcp/tenancy.ts'
 import type { TlsOptions } from '../../src/tcp/tls.ts'
+import { DatagramListener } from '../../src/tcp/udp/datagram-listener.ts'
 import { createBalancer } from '../../src/upstream/balancer.ts'
 import { Upstream, type UpstreamOptions } from '../../src/upstream/upstream.ts'
 
@@ -47,11 +50,13 @@ export interface ServiceOptions {
   readonly bufferedBytesMax?: number
   /** The request last sent is kept for steps, as where one asks for it. */
   readonly keepsRequest?: boolean
+  /** Clients and servers speak so; `udp` by `startDatagrams` alone. */
+  readonly network?: 'tcp' | 'udp'
   /** How upstreams are dialled, over the defaults. */
   readonly dial?: Partial<UpstreamOptions>
 }
 
-export interface Service {
+export interface Service<Kind extends Listening = Listener> {
   readonly port: number
   readonly account: Account
   readonly budget: Budget
@@ -61,7 +66,8 @@ export interface Service {
   readonly denials: string[]
   /** Why upstreams were not reached, as `block: cause`. */
   readonly unreached: string[]
-  readonly listener: Listener
+  readonly listener: Kind
+  readonly upstreams: readonly Upstream[]
   /** Of what it was started with. */
   readonly tenancy: Tenancy
   /** Has it work by other options, as a reload does; returns their tenancy. */
@@ -76,12 +82,32 @@ export function passing(slowly: boolean, unit: Unit = 'message'): FakeStep {
 }
 
 export function startService(options: ServiceOptions): Service {
+  return around(options, (first) => {
+    const listener = new Listener(first)
+    listener.start()
+    return listener
+  })
+}
+
+/** The same for clients and servers that speak in datagrams. */
+export async function startDatagrams(over: ServiceOptions): Promise<Service<DatagramListener>> {
+  const options: ServiceOptions = { protocol: RAW, network: 'udp', ...over }
+  const service = around(options, (first) => new DatagramListener(first))
+  await service.listener.prepare()
+  service.listener.start()
+  return { ...service, port: Number(/:(\d+)/.exec(service.listener.address)?.[1]) }
+}
+
+function around<Kind extends Listening>(
+  options: ServiceOptions,
+  listen: (first: ListenerOptions) => Kind,
+): Service<Kind> {
   const account = newAccount()
   const budget: Budget = { held: 0, heldMax: options.bufferedBytesMax ?? 2 ** 28, spent: 0 }
   const failures: string[] = []
   const denials: string[] = []
   const unreached: string[] = []
-  const upstreams = options.upstreams.map((port, index) => upstreamOn(port, index, options.dial))
+  const upstreams = options.upstreams.map((port, index) => upstreamOn(port, index, options))
   const lasting: Lasting = {
     account,
     log: pino({ level: 'silent' }),
@@ -92,19 +118,18 @@ export function startService(options: ServiceOptions): Service {
   }
   const tenancy = new Tenancy()
   const first = listenerOptions({ options, upstreams, budget, lasting, tenancy })
-  const listener = new Listener(first)
-  listener.start()
+  const listener = listen(first)
   const port = Number(listener.address.split(':').at(-1))
   const stop = (): Promise<void> => listener.drain(0)
   const renew = (changed: Renewal): Tenancy => {
     const next = new Tenancy()
-    const others = changed.upstreams?.map((at, index) => upstreamOn(at, index, options.dial))
+    const others = changed.upstreams?.map((at, index) => upstreamOn(at, index, options))
     const made = { options: { ...options, ...changed }, budget, lasting, tenancy: next }
     listener.renew(listenerOptions({ ...made, upstreams: others ?? upstreams }))
     return next
   }
   const counts = { account, budget, failures, denials, unreached }
-  return { port, ...counts, tenancy, listener, renew, stop, [Symbol.asyncDispose]: stop }
+  return { port, ...counts, upstreams, tenancy, listener, renew, stop, [Symbol.asyncDispose]: stop }
 }
 
 /** What a reload changes; steps that stay must be the same objects, as those of plugins are. */
@@ -129,7 +154,7 @@ function listenerOptions({ options, upstreams, budget, lasting, tenancy }: Made)
     ...lasting,
     tenancy,
     group: 'default',
-    address: { network: 'tcp', host: '127.0.0.1', port: 0 },
+    address: { network: options.network ?? 'tcp', host: '127.0.0.1', port: 0 },
     protocol,
     hooks: {
       opening: options.opening ?? null,
@@ -178,11 +203,15 @@ function edgesOf(fakes: readonly FakeStep[]): FromClientStep[] {
     }))
 }
 
-function upstreamOn(port: number, index: number, dial: Partial<UpstreamOptions> = {}): Upstream {
+function upstreamOn(
+  port: number,
+  index: number,
+  { dial, network = 'tcp' }: Pick<ServiceOptions, 'dial' | 'network'>,
+): Upstream {
   return new Upstream({
     group: 'default',
     block: index === 0 ? 'writes' : `reads${index}`,
-    address: parseAddress(`127.0.0.1:${port}`, 'tcp')!,
+    address: parseAddress(`127.0.0.1:${port}`, network)!,
     dialTimeoutMs: 5000,
     retries: 0,
     backoffMs: 10,

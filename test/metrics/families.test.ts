@@ -70,6 +70,13 @@ const ACCOUNT = {
     certificatesReloaded: 33,
     certificatesRefused: 34,
   },
+  datagrams: {
+    fromClient: 50,
+    toServer: 51,
+    fromServer: 52,
+    toClient: 53,
+    dropped: new Map([['queue', 54]]),
+  },
 }
 
 const AUDIT = {
@@ -89,6 +96,20 @@ const AUDIT = {
   },
 } as const
 
+const SHARED = {
+  isUp: true,
+  queued: 41,
+  stalenessMs: 1500,
+  sent: 42,
+  received: 43,
+  unqueued: 44,
+  refused: 45,
+  refusedThere: 46,
+  malformed: 47,
+  lost: 48,
+  readings: 49,
+}
+
 function sources(sessionsOpen: () => number): CountSources {
   return {
     listeners: () => [
@@ -106,6 +127,7 @@ function sources(sessionsOpen: () => number): CountSources {
     denied: () => [{ hook: 'onTrafficFromClient', count: 13 }],
     states: ['ready', 'broken'],
     ...RELOADED,
+    shared: () => SHARED,
   }
 }
 
@@ -133,6 +155,9 @@ test('every count is on the page, and is read when the page is asked for', async
     'postern_tls_required_total{group="default"} 32',
     'postern_tls_certificate_changes_total{group="default",outcome="used"} 33',
     'postern_tls_certificate_changes_total{group="default",outcome="refused"} 34',
+    'postern_datagrams_total{group="default",direction="from_client"} 50',
+    'postern_datagrams_total{group="default",direction="to_client"} 53',
+    'postern_datagrams_dropped_total{group="default",cause="queue"} 54',
     'postern_upstream_failures_total{group="default",block="writes"} 9',
     'postern_receive_deadlines_total{group="default"} 20',
     'postern_receive_timeouts_total{group="default"} 21',

@@ -34,6 +34,8 @@ export interface WasmManifest {
   readonly config: ConfigSchema
   /** With how many worker processes it does what it promises; null: with any number. */
   readonly workers: number | null
+  /** `local`: each process has key-value data of its own, also where a shared store is set. */
+  readonly store: 'shared' | 'local'
 }
 
 const ABI_VERSION = 1
@@ -83,6 +85,7 @@ const SHAPE = z.strictObject({
   ).default([]),
   config: z.unknown().optional(),
   workers: z.number().int().min(1).nullable().default(null),
+  store: z.enum(['shared', 'local']).default('shared'),
 })
 
 type Listed = z.infer<typeof SHAPE>

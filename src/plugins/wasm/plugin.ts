@@ -208,7 +208,8 @@ class WasmPlugin implements Plugin {
     belongings.labelCounts = manifest.metrics.map((metric) => metric.labels.length)
     belongings.name = name
     belongings.config = configValues(config)
-    belongings.store = this.#stores.of(name, this.spec.limits.kvBytesMax)
+    const isShared = manifest.store === 'shared'
+    belongings.store = this.#stores.of(name, this.spec.limits.kvBytesMax, isShared)
     belongings.journal.rename(this.#surroundings.log.child({ plugin: name }))
     this.#manifest = manifest
     if (this.#stepsOf === loaded.checksum) return

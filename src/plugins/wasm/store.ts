@@ -10,6 +10,16 @@ interface Entry {
   readonly value: Uint8Array
   /** On the clock of `performance.now`; Infinity: for ever. */
   readonly expiresAt: number
+  /** The number that a shared store has given it; 0: it has none, or not yet. */
+  version: number
+}
+
+/** A value with what is left of its time. */
+export interface Kept {
+  readonly value: Uint8Array
+  /** 0: for ever. */
+  readonly ttlMs: number
+  readonly version: number
 }
 
 /** UTF-16 units count for two bytes, as they are held. */
@@ -30,10 +40,16 @@ export class PluginStore {
   #budget: StoreBudget
   readonly #now: () => number
   #sweepDueAt = Number.NEGATIVE_INFINITY
+  /** Told of each key that the plugin sets or deletes; null: its data are shared with nobody. */
+  changed: ((key: string) => void) | null = null
 
   constructor(budget: StoreBudget, now: () => number = () => performance.now()) {
     this.#budget = budget
     this.#now = now
+  }
+
+  get bytesMax(): number {
+    return this.#budget.bytesMax
   }
 
   /** Takes another budget; what is over it stays, until it is deleted or its time is over. */
@@ -45,26 +61,58 @@ export class PluginStore {
     const entry = this.#entries.get(key)
     if (entry === undefined) return undefined
     if (entry.expiresAt > this.#now()) return entry.value
-    this.delete(key)
+    this.drop(key)
     return undefined
+  }
+
+  /** As `get`, with what belongs to the value. */
+  look(key: string): Kept | undefined {
+    const value = this.get(key)
+    if (value === undefined) return undefined
+    const { expiresAt, version } = this.#entries.get(key)!
+    const isLasting = expiresAt === Number.POSITIVE_INFINITY
+    const ttlMs = isLasting ? 0 : Math.max(1, Math.ceil(expiresAt - this.#now()))
+    return { value, ttlMs, version }
+  }
+
+  /** Notes the number that a shared store has given to the present value. */
+  stamp(key: string, version: number): void {
+    const entry = this.#entries.get(key)
+    if (entry !== undefined) entry.version = version
   }
 
   /** Keeps `value` (which must be a copy) for `ttlMs`, 0: for ever. False: the budget is spent. */
   set(key: string, value: Uint8Array, ttlMs: number): boolean {
+    if (!this.take(key, value, ttlMs, 0)) return false
+    this.changed?.(key)
+    return true
+  }
+
+  /** As `set`, for what comes from elsewhere: nobody is told. */
+  take(key: string, value: Uint8Array, ttlMs: number, version: number): boolean {
     const size = sizeOf(key, value)
     if (!this.#fits(key, size)) {
       this.#dropExpired()
       if (!this.#fits(key, size)) return false
     }
-    this.delete(key)
+    const old = this.#entries.get(key)
+    if (old !== undefined) this.#bytes -= sizeOf(key, old.value)
     const expiresAt = ttlMs === 0 ? Number.POSITIVE_INFINITY : this.#now() + ttlMs
-    this.#entries.set(key, { value, expiresAt })
+    // Replaced in its place: deleting and adding has the engine build a large map anew every time.
+    this.#entries.set(key, { value, expiresAt, version })
     this.#bytes += size
     return true
   }
 
   /** True where there was a value. */
   delete(key: string): boolean {
+    const had = this.drop(key)
+    this.changed?.(key)
+    return had
+  }
+
+  /** As `delete`, for what has gone elsewhere, or has had its time: nobody is told. */
+  drop(key: string): boolean {
     const entry = this.#entries.get(key)
     if (entry === undefined) return false
     this.#bytes -= sizeOf(key, entry.value)
@@ -102,25 +150,32 @@ export class PluginStore {
   }
 }
 
+/** Who shares the data of plugins with other processes. */
+export interface Sharing {
+  /** From now on this plugin's data are shared, or are not. */
+  settle(plugin: string, store: PluginStore, isShared: boolean): void
+}
+
 /** The stores of all plugins, by name. The gateway keeps it over reloads. */
 export class PluginStores {
   readonly #stores = new Map<string, PluginStore>()
   readonly #now: (() => number) | undefined
+  /** Null: all data stay in this process. */
+  sharing: Sharing | null = null
 
   /** `now`: milliseconds on a scale that never jumps; the machine's own where it is left out. */
   constructor(now?: () => number) {
     this.#now = now
   }
 
-  /** The store of a plugin, which may hold `bytesMax` from now on. */
-  of(plugin: string, bytesMax: number): PluginStore {
+  /** The store of a plugin, which may hold `bytesMax` from now on; shared if it may and can be. */
+  of(plugin: string, bytesMax: number, isShared = false): PluginStore {
     const budget = { bytesMax, keysMax: STORE_KEYS_MAX }
-    const known = this.#stores.get(plugin)
-    known?.limit(budget)
-    if (known !== undefined) return known
-    const made = new PluginStore(budget, this.#now)
-    this.#stores.set(plugin, made)
-    return made
+    const store = this.#stores.get(plugin) ?? new PluginStore(budget, this.#now)
+    store.limit(budget)
+    this.#stores.set(plugin, store)
+    this.sharing?.settle(plugin, store, isShared)
+    return store
   }
 }
 

@@ -97,8 +97,15 @@ describe('parseManifest', () => {
       { hooks: [traffic], config: { type: 'array' } },
       'config: its type',
     ],
+    ['a store that is nowhere', { hooks: [traffic], store: 'here' }, 'store: '],
     ['an ignored keyword', { hooks: [traffic], config: { anyOf: [] } }, 'config uses anyOf'],
   ]
+  test('a store is shared unless it says local', () => {
+    const hooks = [{ name: 'onClosed' }]
+    expect(parse({ hooks }, 'onClosed').store).toBe('shared')
+    expect(parse({ hooks, store: 'local' }, 'onClosed').store).toBe('local')
+  })
+
   for (const [what, fields, sentence] of refused) {
     test(`refuses ${what}, naming the field`, () => {
       expect(() => parse(fields, 'onTrafficFromClient')).toThrow(`p.wasm: manifest: ${sentence}`)

@@ -13,6 +13,49 @@ const bytes = (length: number) => new Uint8Array(length)
 const BUDGET = { bytesMax: 1000, keysMax: 100 }
 const SESSION_BYTES_MAX = 4096
 
+describe('a shared store', () => {
+  test('tells of what the plugin sets and deletes, and of nothing else', () => {
+    let now = 1000
+    const store = new PluginStore({ bytesMax: 20, keysMax: 10 }, () => now)
+    const told: string[] = []
+    store.changed = (key) => void told.push(key)
+    store.set('a', bytes(1), 50)
+    store.set('large', bytes(100), 0)
+    store.delete('b')
+    store.take('c', bytes(1), 0, 7)
+    store.drop('c')
+    now = 2000
+    store.get('a')
+    expect(told).toEqual(['a', 'b'])
+  })
+
+  test('knows what is left of the time of a value, and its version', () => {
+    let now = 1000
+    const store = new PluginStore(BUDGET, () => now)
+    store.take('a', bytes(1), 50, 7)
+    store.take('b', bytes(1), 0, 8)
+    now = 1020
+    expect(store.look('a')).toMatchObject({ ttlMs: 30, version: 7 })
+    expect(store.look('b')).toMatchObject({ ttlMs: 0, version: 8 })
+    store.stamp('b', 9)
+    store.stamp('none', 9)
+    expect(store.look('b')?.version).toBe(9)
+    now = 1050
+    expect(store.look('a')).toBeUndefined()
+  })
+
+  test('is settled with whoever shares, plugin by plugin', () => {
+    const stores = new PluginStores()
+    const settled: string[] = []
+    stores.sharing = {
+      settle: (plugin, _store, isShared) => void settled.push(`${plugin} ${isShared}`),
+    }
+    stores.of('one', 100, true)
+    stores.of('two', 100)
+    expect(settled).toEqual(['one true', 'two false'])
+  })
+})
+
 describe('a plugin store', () => {
   test('keeps a value until it is replaced or deleted', () => {
     const store = new PluginStore(BUDGET)

@@ -32,6 +32,8 @@ manifest
   .authors('The Postern Authors')
   .license('Apache-2.0')
   .tags('cache')
+  // Results that a write elsewhere has made stale must not come from another process.
+  .localStore()
   .traffic('onTrafficFromClient', FROM_CLIENT, 'batch')
   .traffic('onTrafficToServer', FROM_CLIENT, 'batch')
   .traffic('onTrafficToClient', TO_CLIENT, 'batch')

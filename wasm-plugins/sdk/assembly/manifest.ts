@@ -34,6 +34,7 @@ export class Manifest {
   private licenseName: string = ''
   private url: string = ''
   private workersMax: i32 = 0
+  private isLocal: bool = false
 
   constructor(
     private readonly name: string,
@@ -127,6 +128,12 @@ export class Manifest {
     return this
   }
 
+  /** What `kv…` keeps stays in this process, also where the gateway shares such data. */
+  localStore(): this {
+    this.isLocal = true
+    return this
+  }
+
   /** Outputs all of it; returns what `describe` must return. */
   output(): i32 {
     const json = new Json().object().key('abi').integer(1)
@@ -140,6 +147,7 @@ export class Manifest {
     json.key('hooks').raw(this.hooks.slice).endArray()
     json.key('requires').raw(this.required.slice).endArray()
     json.key('metrics').raw(this.metrics.slice).endArray()
+    if (this.isLocal) json.key('store').text('local')
     json.key('config').literal(this.schema).endObject()
     output(json.bytes)
     return 0
