@@ -224,6 +224,7 @@ export class Worker {
       await settlesIn(TOLD_WITHIN_MS, Promise.all(probes))
       this.#send({ kind: 'drained', report: await this.#reportNow() })
       await settlesIn(TOLD_WITHIN_MS, this.#generations.stop())
+      await settlesIn(TOLD_WITHIN_MS, this.#lasting.shared.stop())
     } catch (thrown) {
       this.log.error({ err: thrown }, 'a worker did not end in order')
     }

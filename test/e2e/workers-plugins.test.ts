@@ -1,11 +1,13 @@
 /** Plugins of a gateway with several workers: what they judge, and how often they are told. */
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { query } from '../kit/frontend.ts'
 import { gatewayBinary, type RunningGateway, runPostern, startGateway } from '../kit/gateway.ts'
 import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
+import { openRaw, type RawClient } from '../kit/raw-client.ts'
+import { redisProgram, startRedis } from '../kit/redis.ts'
 import { metric, statusOf, until } from '../kit/traffic.ts'
 import type { Wire } from '../kit/wire.ts'
 import {
@@ -111,6 +113,40 @@ test('a reload gives all workers another module, or none', async () => {
   expect(await verdicts(wires)).toEqual(Array(4).fill(DENIED_BY_VERDICTS))
   for (const wire of wires) wire.destroy()
   await until('they have gone', async () => (await metric(gateway, 'postern_sessions_open')) === 0)
+})
+
+describe('what a module keeps', () => {
+  const keepers = (keys: Entry = {}) =>
+    startGateway({
+      config: {
+        workers: 2,
+        servers: { default: { protocol: 'raw' } },
+        clients: { default: { writes: { address: `127.0.0.1:${postgres.port}` } } },
+      },
+      plugins: { ...keys, plugins: [entryOf('notes.wasm')] },
+    })
+  /** Of clients that both workers have. */
+  const answersOf = async (clients: readonly RawClient[]) =>
+    new Set(await Promise.all(clients.map((client) => client.ask('GET colour'))))
+  const four = (gateway: RunningGateway) =>
+    Promise.all(Array.from({ length: 4 }, () => openRaw(gateway)))
+
+  test('is seen by the sessions of one worker', async () => {
+    await using gateway = await keepers()
+    const clients = await four(gateway)
+    expect(await clients[0]!.ask('SET colour blue')).toBe('OK')
+    expect(await answersOf(clients)).toEqual(new Set(['blue', 'NONE']))
+    for (const client of clients) client.close()
+  })
+
+  test.skipIf(redisProgram === null)('is seen by all with a store (needs Redis)', async () => {
+    await using redis = await startRedis([])
+    await using gateway = await keepers({ store: `redis://127.0.0.1:${redis.port}` })
+    const clients = await four(gateway)
+    expect(await clients[0]!.ask('SET colour blue')).toBe('OK')
+    await until('all see it', async () => [...(await answersOf(clients))].join() === 'blue')
+    for (const client of clients) client.close()
+  })
 })
 
 test('a plugin that keeps data for one process refuses more, and says what to do', async () => {
