@@ -41,6 +41,8 @@ export class Worker {
   readonly #startedAt = performance.now()
   #numbers: ReadonlyMap<string, number> = new Map()
   #next: Generation | null = null
+  /** What was counted when it was reported last. */
+  #told = -1
   /** One after the other: each builds upon what the one before has left. */
   #doing: Promise<void> = Promise.resolve()
 
@@ -117,7 +119,7 @@ export class Worker {
       case 'turn':
         return this.#turns.resume()
       case 'report':
-        return this.#report()
+        return this.#report(message.news)
       case 'drain':
         return void this.#drain(message.timeoutMs)
       case 'force':
@@ -197,11 +199,23 @@ export class Worker {
     if (listener?.cancel(request, () => done(true)) !== true) done(false)
   }
 
-  #report(): void {
+  #report(onlyNews: boolean): void {
+    if (onlyNews && this.#counted() === this.#told) return this.#send({ kind: 'same' })
+    this.#told = this.#counted()
     this.#reportNow().then(
       (report) => this.#send({ kind: 'report', report }),
       (thrown: unknown) => this.log.error({ err: thrown }, 'a worker could not report'),
     )
+  }
+
+  /** Grows with whatever sessions do. */
+  #counted(): number {
+    let sum = 0
+    for (const { account } of this.#lasting.books) {
+      sum += account.sessionsTotal + account.sessionsOpen
+      sum += account.bytesFromClient + account.bytesFromServer
+    }
+    return sum
   }
 
   async #reportNow(): Promise<WorkerReport> {

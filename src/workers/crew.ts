@@ -13,8 +13,8 @@ import { backoffMs, STABLE_MS } from './replacing.ts'
 
 /** How long a worker may take to tell what it has counted. */
 const REPORT_WITHIN_MS = 1000
-/** What is counted by a worker that is killed is lost from its last report on: so old may it be. */
-const REPORT_PERIOD_MS = 5000
+/** What a worker that is killed has counted since its last report is lost: so old may that be. */
+const NEWS_PERIOD_MS = 1000
 /** How long a worker may take to use what it has prepared; then it is replaced. */
 const COMMIT_WITHIN_MS = 5000
 /** How long a worker may take over its drain before it is ended. */
@@ -85,8 +85,8 @@ export class Crew {
   async start(): Promise<void> {
     await Promise.all(this.#seats.map((seat) => this.#fill(seat)))
     this.#reporting = setInterval(() => {
-      this.refresh().catch(() => undefined)
-    }, REPORT_PERIOD_MS)
+      for (const { process } of this.#serving) process?.send({ kind: 'report', news: true })
+    }, NEWS_PERIOD_MS)
   }
 
   /** Starts a worker; rejects where it does not come to serve, and then it is gone. */
@@ -142,6 +142,8 @@ export class Crew {
         seat.reported?.resolve()
         seat.reported = null
         if (message.kind === 'drained') seat.answered?.(message)
+        return
+      case 'same':
         return
       case 'cancel':
         return this.#carryCancel(seat, message)
@@ -319,7 +321,7 @@ export class Crew {
 function reportOf(seat: Seat): Promise<void> {
   if (seat.reported === null) {
     seat.reported = Promise.withResolvers<void>()
-    seat.process?.send({ kind: 'report' })
+    seat.process?.send({ kind: 'report', news: false })
   }
   return seat.reported.promise
 }

@@ -72,7 +72,8 @@ const toWorker = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('cancel'), id: number, group: z.string(), request }),
   z.object({ kind: z.literal('cancelled'), id: number }),
   z.object({ kind: z.literal('turn') }),
-  z.object({ kind: z.literal('report') }),
+  /** `news`: a report is wanted only where something was counted since the last one. */
+  z.object({ kind: z.literal('report'), news: z.boolean() }),
   z.object({ kind: z.literal('drain'), timeoutMs: number }),
   z.object({ kind: z.literal('force') }),
 ])
@@ -99,6 +100,8 @@ const fromWorker = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('prepared'), generation: number }),
   z.object({ kind: z.literal('refused'), generation: number, problem: z.string() }),
   z.object({ kind: z.literal('report'), report }),
+  /** No report, for there is no news. */
+  z.object({ kind: z.literal('same') }),
   z.object({ kind: z.literal('cancel'), id: number, group: z.string(), request }),
   z.object({ kind: z.literal('cancelled'), id: number, known: z.boolean() }),
   z.object({ kind: z.literal('turn'), worker: number }),
