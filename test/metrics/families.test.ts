@@ -33,8 +33,11 @@ const UPSTREAM = {
   group: 'default',
   block: 'writes',
   failures: 9,
+  sessions: 31,
+  routed: 32,
+  role: { wanted: 'primary', known: 'standby', promotions: 33 },
   health: { usable: true, probes: 24, probeFailures: 25 },
-}
+} as const
 
 const RELOADED: GenerationSources = {
   generations: () => [
@@ -139,6 +142,11 @@ test('every count is on the page, and is read when the page is asked for', async
     'postern_send_deadlines_total{group="default"} 22',
     'postern_failovers_total{group="default"} 23',
     'postern_upstream_up{group="default",block="writes"} 1',
+    'postern_upstream_sessions{group="default",block="writes"} 31',
+    'postern_routed_total{group="default",block="writes"} 32',
+    'postern_upstream_promotions_total{group="default",block="writes"} 33',
+    'postern_upstream_role{group="default",block="writes",role="primary"} 0',
+    'postern_upstream_role{group="default",block="writes",role="standby"} 1',
     'postern_upstream_probes_total{group="default",block="writes"} 24',
     'postern_upstream_probe_failures_total{group="default",block="writes"} 25',
     'postern_step_failures_total{plugin="audit",hook="onOpening"} 11',

@@ -132,3 +132,49 @@ describe('what a client will see is known', () => {
     expect(assume(params)).toBeNull()
   })
 })
+
+describe('asking for the role', () => {
+  const ask = (...said: readonly Uint8Array[]) => {
+    const told: unknown[] = []
+    const errand = errands.askRole(newState(), (standing) => told.push(standing))
+    hear(errand, concat(...said))
+    return { told, outcome: errand.outcome, opening: textOf(errand.opening) }
+  }
+  const end = [says.complete('SELECT 1'), says.ready()]
+
+  test('is told of a standby, and of a primary with the number of its timeline', () => {
+    const { told, outcome, opening } = ask(says.columns(), says.row('standby'), ...end)
+    expect(opening).toContain('pg_catalog.pg_is_in_recovery()')
+    expect(outcome).toEqual({ kind: 'done' })
+    expect(told).toEqual([{ kind: 'standby', timeline: 0 }])
+    expect(ask(says.columns(), says.row('0000000C'), ...end).told).toEqual([
+      { kind: 'primary', timeline: 12 },
+    ])
+  })
+
+  test.each([
+    ['nothing', []],
+    ['another word', [says.columns(), says.row('maybe')]],
+    ['a number that is none', [says.columns(), says.row('0000000G')]],
+    ['an empty row', [says.columns(), says.row()]],
+  ])('has failed where the answer is %s', (_what, said) => {
+    const { told, outcome } = ask(...said, ...end)
+    expect(told).toEqual([])
+    expect(outcome).toMatchObject({ refused: { code: '08P01' } })
+  })
+
+  test('has failed with the error of the server', () => {
+    const { told, outcome } = ask(says.error('42501', 'no'), says.ready())
+    expect(told).toEqual([])
+    expect(outcome).toMatchObject({ refused: { code: '42501', message: 'no' } })
+  })
+
+  test('is answered before it is asked where the server reports it', () => {
+    const state = newState()
+    expect(errands.readOnly(state)).toBeFalse()
+    state.parameters.set('in_hot_standby', 'off')
+    expect(errands.readOnly(state)).toBeFalse()
+    state.parameters.set('in_hot_standby', 'on')
+    expect(errands.readOnly(state)).toBeTrue()
+  })
+})
