@@ -2,7 +2,7 @@
  * Sessions of a pool that plugins of both runtimes send to another block, transaction by
  * transaction: what follows them, what they leave behind, and where they cannot go.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { freePort } from '../kit/free-port.ts'
 import { bind, cancelRequest, execute, parse, query, sync } from '../kit/frontend.ts'
 import { type RunningGateway, startGateway } from '../kit/gateway.ts'
@@ -10,6 +10,8 @@ import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
 import { metric, mustBeSound, until, waits } from '../kit/traffic.ts'
 import { connectWire, openSession, type Wire } from '../kit/wire.ts'
 import { buildPlugins, entryOf, scripted, stepFailures } from './plugins-scene.ts'
+
+setDefaultTimeout(30_000)
 
 let writes: PostgresServer
 let replica: PostgresServer

@@ -1,5 +1,5 @@
 /** What a database is asked about its role, and what becomes of those that do not answer well. */
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { parseAddress } from '../../src/base/address.ts'
 import { POSTGRES } from '../../src/protocols/postgres/postgres.ts'
 import { roleInquiry } from '../../src/tcp/role-probe.ts'
@@ -11,6 +11,8 @@ import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
 import { openSession } from '../kit/wire.ts'
 import { server as says } from '../protocols/postgres/stage.ts'
 import { startFakeServer } from './fake-server.ts'
+
+setDefaultTimeout(30_000)
 
 let postgres: PostgresServer
 let standby: PostgresServer
