@@ -91,6 +91,11 @@ export function rolesOf(upstreams: readonly Upstream[], log: Logger): Roles {
       if (from === null) log.info({ group, block }, text)
       else log.warn({ group, block }, text)
     },
+    lost(last) {
+      const { group, block } = last
+      const problem = `group ${group} has no primary: ${name(last)} is a standby now`
+      log.warn({ group, block }, `${problem}; clients that would write are refused until there is`)
+    },
     outdated(upstream, holder) {
       const { group, block } = upstream
       const problem = `${name(upstream)} says that it is the primary too, and gets no sessions`

@@ -58,6 +58,8 @@ export class ServerRole {
 export interface RoleEvents {
   /** The primary is another one than before; null where none was known. */
   moved(to: Upstream, from: Upstream | null): void
+  /** Nobody is the primary any more. */
+  lost(last: Upstream): void
   /** One says that it is the primary, and its history is older than the holder's. */
   outdated(upstream: Upstream, holder: Upstream): void
 }
@@ -89,6 +91,7 @@ export class Roles {
   /** Looks at all that is known; cheap, and right however often. */
   settle(): void {
     const holder = this.#best()
+    if (holder === null && this.#holder !== null) this.#events.lost(this.#holder)
     this.#holder = holder
     for (const upstream of this.#own(this.#candidates)) {
       const { role } = upstream

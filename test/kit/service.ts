@@ -62,6 +62,8 @@ export interface Service {
   /** Why upstreams were not reached, as `block: cause`. */
   readonly unreached: string[]
   readonly listener: Listener
+  /** Of the blocks that it was started with, in their order. */
+  readonly upstreams: readonly Upstream[]
   /** Of what it was started with. */
   readonly tenancy: Tenancy
   /** Has it work by other options, as a reload does; returns their tenancy. */
@@ -104,7 +106,7 @@ export function startService(options: ServiceOptions): Service {
     return next
   }
   const counts = { account, budget, failures, denials, unreached }
-  return { port, ...counts, tenancy, listener, renew, stop, [Symbol.asyncDispose]: stop }
+  return { port, ...counts, tenancy, listener, upstreams, renew, stop, [Symbol.asyncDispose]: stop }
 }
 
 /** What a reload changes; steps that stay must be the same objects, as those of plugins are. */

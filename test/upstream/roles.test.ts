@@ -30,6 +30,7 @@ function setGroup() {
   const makeRoles = (): Roles =>
     new Roles(upstreams, {
       moved: (to, from) => events.push(`${from?.block ?? '-'} to ${to.block}`),
+      lost: (last) => events.push(`${last.block} to -`),
       outdated: (one, holder) => events.push(`${one.block} is older than ${holder.block}`),
     })
   const roles = makeRoles()
@@ -79,9 +80,10 @@ describe('of the blocks for the primary', () => {
     b.role.learn(STANDBY)
     a.role.learn(STANDBY)
     expect(fitting()).toBe('reads')
+    b.role.learn(STANDBY)
     b.role.learn(primaryOf(2))
     expect(fitting()).toBe('b reads')
-    expect(events).toEqual(['- to a', 'a to b'])
+    expect(events).toEqual(['- to a', 'a to -', 'a to b'])
   })
 
   test('an old primary that comes back does not get it, and that is told once', () => {
