@@ -180,7 +180,12 @@ function edgesOf(fakes: readonly FakeStep[]): FromClientStep[] {
     }))
 }
 
-function upstreamOn(port: number, index: number, dial: Partial<UpstreamOptions> = {}): Upstream {
+/** The upstream of a block, by its place among them. */
+export function upstreamOn(
+  port: number,
+  index: number,
+  dial: Partial<UpstreamOptions> = {},
+): Upstream {
   return new Upstream({
     group: 'default',
     block: index === 0 ? 'writes' : `reads${index}`,

@@ -1,8 +1,12 @@
 /** Sessions whose database was the primary, and what makes the gateway ask whether it still is. */
 import { expect, test } from 'bun:test'
+import type { KeptServer } from '../../src/tcp/kept-server.ts'
+import { ServerPool } from '../../src/tcp/server-pool.ts'
+import { Pool } from '../../src/upstream/pool.ts'
 import { Roles } from '../../src/upstream/roles.ts'
 import type { Probing, Upstream } from '../../src/upstream/upstream.ts'
 import { concat, query } from '../kit/frontend.ts'
+import { upstreamOn } from '../kit/service.ts'
 import { server as says } from '../protocols/postgres/stage.ts'
 import { startFakeServer } from './fake-server.ts'
 import { ANN, GREETING, setScene } from './scene.ts'
@@ -46,7 +50,7 @@ test('a client is refused while no database is known to be the primary', async (
   await wire.closed()
 })
 
-test('a write that is refused, and a connection that is lost, are looked into at once', async () => {
+test('a refused write, and a lost connection, are looked into at once', async () => {
   let asked = 0
   let wanted = Promise.withResolvers<void>()
   const probing: Probing = {
@@ -77,4 +81,25 @@ test('a write that is refused, and a connection that is lost, are looked into at
   server.socket.destroy()
   await wanted.promise
   await upstream!.stop()
+})
+
+test('connections that are kept to a database which is no primary any more are closed', () => {
+  const upstream = upstreamOn(1, 0, { role: 'primary' })
+  keep([upstream])
+  const closed: string[] = []
+  const pool = new Pool<KeptServer>({ sizeMax: 2, waitTimeoutMs: 0 })
+  const now = performance.now()
+  const times = { openedAtMs: now, lentAtMs: now, heardAtMs: now }
+  const kept = { ...times, close: () => closed.push('kept') } as unknown as KeptServer
+  pool.take(() => pool.giveBack(kept))
+  const limits = { checkPeriodMs: 0, idleTimeoutMs: 0, lifetimeMs: 0 }
+  const serverPool = new ServerPool({ upstream, pool, keeping: null, ...limits })
+  upstream.role.learn({ kind: 'primary', timeline: 1 })
+  serverPool.check(now)
+  expect(closed).toEqual([])
+  upstream.role.learn({ kind: 'standby', timeline: 0 })
+  serverPool.check(now)
+  expect(closed).toEqual(['kept'])
+  expect(pool.kept).toEqual([])
+  expect(pool.lent).toBe(0)
 })
