@@ -100,41 +100,43 @@ class Exchange implements Errand {
   }
 }
 
-/**
- * Whether it takes writes and, where it does, the number of its timeline: each promotion begins a
- * new one. Nothing of it needs a privilege.
- */
-const ROLE_QUERY = `SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' ELSE
+/** Whether it takes writes. Nothing of it needs a privilege. */
+const KIND_QUERY =
+  "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' ELSE 'primary' END"
+/** Of a primary the number of its timeline: each promotion begins a new one. */
+const TIMELINE_QUERY = `SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN
   pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) END`
 
 /** A timeline, as it stands in the names of files. */
 const TIMELINE = /^[0-9A-F]{8}$/
 
-/** Asks for one value, the role; a server that answers anything else is none. */
+/** Asks for the role, and for the timeline too, which relatives of PostgreSQL need not have. */
 function askRole(state: ServerState, told: (standing: ServerStanding) => void): Errand {
-  let standing: ServerStanding | null = null
+  const values: string[] = ['', '']
   let error: Refused | null = null
-  return new Exchange(
-    state,
-    query(ROLE_QUERY),
-    (tag, body) => {
-      if (tag === BACKEND.DataRow) standing = standingOf(body)
-      if (tag === BACKEND.ErrorResponse) error = refusedBy(body)
-      if (tag !== BACKEND.ReadyForQuery) return null
-      if (error !== null) return failure(error)
-      if (standing === null) return violation('the server does not say whether it is the primary')
-      told(standing)
-      return DONE
-    },
-    ANSWER_BYTES_MAX,
-  )
+  let answered = 0
+  const react: Reaction = (tag, body) => {
+    if (tag === BACKEND.DataRow) values[answered] = soleValue(body)
+    if (tag === BACKEND.ErrorResponse && answered === 0) error = refusedBy(body)
+    if (tag !== BACKEND.ReadyForQuery || ++answered < values.length) return null
+    if (error !== null) return failure(error)
+    const [kind, timeline] = values
+    if (kind === 'standby') told({ kind, timeline: 0 })
+    else if (kind === 'primary') told({ kind, timeline: timelineOf(timeline!) })
+    else return violation('the server does not say whether it is the primary')
+    return DONE
+  }
+  const opening = Buffer.concat([query(KIND_QUERY), query(TIMELINE_QUERY)])
+  return new Exchange(state, opening, react, ANSWER_BYTES_MAX)
 }
 
 /** Of a row with one column: the number of columns, the length of the value, the value. */
-function standingOf(row: Uint8Array): ServerStanding | null {
-  const value = Buffer.from(row.subarray(6)).toString('latin1')
-  if (value === 'standby') return { kind: 'standby', timeline: 0 }
-  return TIMELINE.test(value) ? { kind: 'primary', timeline: Number.parseInt(value, 16) } : null
+function soleValue(row: Uint8Array): string {
+  return Buffer.from(row.subarray(6)).toString('latin1')
+}
+
+function timelineOf(value: string): number {
+  return TIMELINE.test(value) ? Number.parseInt(value, 16) : 0
 }
 
 /** Runs statements, one Query each; fails with the first error. Afterwards the session is idle. */
