@@ -14,8 +14,9 @@ import type { Probed } from './probe.ts'
 /** The wait before the second probe in a row that is not answered; it doubles with each. */
 export const PROBE_BACKOFF_MS = 1000
 export const PROBE_BACKOFF_MS_MAX = 30_000
-/** Between probes whose findings are awaited. */
+/** Between probes whose findings are awaited; it doubles with each that is not answered. */
 export const PROBE_HURRY_MS = 500
+export const PROBE_HURRY_MS_MAX = 2000
 
 export type HealthState = 'up' | 'suspected' | 'out'
 
@@ -204,7 +205,8 @@ export class Health {
   #schedule(afterMs: number): void {
     const soon = this.#hurried || this.#stale
     if (this.#watching === null || (afterMs === 0 && this.usable && !soon)) return
-    this.#probeIn(soon ? Math.min(afterMs || PROBE_HURRY_MS, PROBE_HURRY_MS) : afterMs)
+    const hurry = Math.min(PROBE_HURRY_MS * 2 ** this.#unanswered, PROBE_HURRY_MS_MAX)
+    this.#probeIn(soon ? Math.min(afterMs || hurry, hurry) : afterMs)
   }
 
   #probeIn(waitMs: number): void {

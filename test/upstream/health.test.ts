@@ -4,6 +4,7 @@ import {
   PROBE_BACKOFF_MS,
   PROBE_BACKOFF_MS_MAX,
   PROBE_HURRY_MS,
+  PROBE_HURRY_MS_MAX,
   type Watching,
 } from '../../src/upstream/health.ts'
 import type { Probed } from '../../src/upstream/probe.ts'
@@ -212,13 +213,21 @@ test('a probe that throws is one that failed', async () => {
 })
 
 describe('what a probe finds is awaited', () => {
-  test('probes follow each other closely, whether they are answered or not', async () => {
+  test('probes follow each other closely, and less so where nobody answers', async () => {
     const { health, asked, answer } = watched()
     health.hurry(true)
     expect(asked).toHaveLength(1)
-    for (const [index, probed] of [ANSWERED, FAILED, FAILED, ANSWERED].entries()) {
+    const waits = [
+      [ANSWERED, PROBE_HURRY_MS],
+      [FAILED, PROBE_HURRY_MS],
+      [FAILED, 2 * PROBE_HURRY_MS],
+      [FAILED, PROBE_HURRY_MS_MAX],
+      [FAILED, PROBE_HURRY_MS_MAX],
+      [ANSWERED, PROBE_HURRY_MS],
+    ] as const
+    for (const [index, [probed, waitMs]] of waits.entries()) {
       await answer(probed)
-      pass(PROBE_HURRY_MS - 1)
+      pass(waitMs - 1)
       expect(asked).toHaveLength(index + 1)
       pass(1)
       expect(asked).toHaveLength(index + 2)
@@ -226,7 +235,7 @@ describe('what a probe finds is awaited', () => {
     health.hurry(false)
     await answer(ANSWERED)
     pass(PERIOD_MS - 1)
-    expect(asked).toHaveLength(5)
+    expect(asked).toHaveLength(waits.length + 1)
   })
 
   test('also with a period of 0', async () => {
