@@ -8,8 +8,9 @@ import type { ClientConfig, Config, ServerConfig } from './config/schema.ts'
 import type { Protocol } from './protocols/protocol.ts'
 import { createServerPool } from './tcp/pools.ts'
 import type { ServerPool } from './tcp/server-pool.ts'
-import { balancerOf, createUpstreams, probingOf } from './tcp/upstreams.ts'
+import { balancerOf, createUpstreams, probingOf, rolesOf } from './tcp/upstreams.ts'
 import type { Balancer } from './upstream/balancer.ts'
+import type { Roles } from './upstream/roles.ts'
 import type { Probing, Upstream } from './upstream/upstream.ts'
 
 export interface Blocks {
@@ -52,13 +53,14 @@ export function assembleBlocks(parts: Parts): Blocks {
   return {
     balancer: balancerOf(upstreams, server.loadBalancer),
     pools: assemblePools(upstreams, parts),
-    watch: watcher(probings),
+    watch: watcher(probings, rolesOf(upstreams, log)),
   }
 }
 
 /** Made apart: what is called later must not keep the generation before, and all before that. */
-function watcher(probings: readonly (readonly [Upstream, Probing])[]): () => void {
+function watcher(probings: readonly (readonly [Upstream, Probing])[], roles: Roles): () => void {
   return () => {
+    roles.keep()
     for (const [upstream, probing] of probings) upstream.watch(probing)
   }
 }

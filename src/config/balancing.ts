@@ -3,7 +3,8 @@ import type { Draft, Written } from './draft.ts'
 import { nearestName } from './nearest.ts'
 import { type Problems, shownPath } from './problem.ts'
 
-const WEIGHTED = 'WEIGHTED_ROUND_ROBIN'
+/** The strategies that look at shares. */
+const SHARING: readonly unknown[] = ['WEIGHTED_ROUND_ROBIN', 'LEAST_CONNECTIONS']
 
 /** Checks one server's rules; returns notices about those that are without effect. */
 export function checkBalancing(draft: Draft, group: string, problems: Problems): readonly string[] {
@@ -15,8 +16,8 @@ export function checkBalancing(draft: Draft, group: string, problems: Problems):
   }
   if (rules.length === 0) return []
   const strategy = draft.at([...balancer, 'strategy'])
-  if (typeof strategy !== 'string' || strategy.toUpperCase() !== WEIGHTED) {
-    return [`${shownPath(path)}: without effect, as the strategy is not ${WEIGHTED}`]
+  if (typeof strategy !== 'string' || !SHARING.includes(strategy.toUpperCase())) {
+    return [`${shownPath(path)}: without effect, as the strategy is not ${SHARING.join(' or ')}`]
   }
   // DEFAULT, the one condition there is, always holds.
   if (rules.length === 1) return []

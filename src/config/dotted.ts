@@ -28,15 +28,16 @@ const DURATIONS: ReadonlySet<string> = new Set([
   'timeout',
   'waitTimeout',
 ])
-/** Never shown to a plugin, which could not give it back unchanged either. */
-const SECRETS: ReadonlySet<string> = new Set(['startupParams'])
+/** Sections of a block that are never shown to a plugin, which could not give them back either. */
+const SECRETS = ['startupParams', 'probeParams'] as const
+const SECRET_NAMES: ReadonlySet<string> = new Set(SECRETS)
 
 /** Every key with its value; maps become dots, lists stay lists. */
 export function dottedKeys(config: Config): Readonly<Record<string, unknown>> {
   const flat: Record<string, unknown> = {}
   const visit = (value: unknown, path: readonly string[]): void => {
     const key = path.at(-1) ?? ''
-    if (SECRETS.has(key)) return
+    if (SECRET_NAMES.has(key)) return
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
       for (const [name, inner] of Object.entries(value)) visit(inner, [...path, name])
     } else if (typeof value === 'number' && DURATIONS.has(key)) {
@@ -72,13 +73,32 @@ export function withChanges(
   changes: Readonly<Record<string, unknown>>,
 ): { readonly config: Config; readonly notices: readonly string[] } {
   const drafts = {
-    global: new Draft('onConfigLoaded', written(dottedKeys(config))),
+    global: new Draft('onConfigLoaded', written({ ...dottedKeys(config), ...namesIn(config) })),
     plugins: new Draft('plugins file'),
   }
   const overrides = { source: 'onConfigLoaded', values: changes }
   const surroundings = { env: {}, readFile: readTextFile, overrides }
   const settled = settle(drafts, surroundings, new Problems())
   return { config: restored(settled.config, config), notices: settled.notices }
+}
+
+type Block = Config['clients'][string][string]
+
+/** Of what was not shown, as much as the rules ask for: who logs in where, without a password. */
+function namesIn(config: Config): Readonly<Record<string, unknown>> {
+  const names: Record<string, unknown> = {}
+  for (const [group, blocks] of Object.entries(config.clients)) {
+    for (const [block, client] of Object.entries(blocks)) {
+      for (const section of SECRETS) {
+        const params = client[section]
+        if (params === undefined) continue
+        const path = `clients.${group}.${block}.${section}`
+        names[`${path}.user`] = params.user
+        names[`${path}.database`] = params.database
+      }
+    }
+  }
+  return names
 }
 
 /** Secrets were not shown, so they are taken over as they were. */
@@ -88,11 +108,18 @@ function restored(parsed: Config, before: Config): Config {
       group,
       Object.fromEntries(
         Object.entries(blocks).map(([block, client]) => {
-          const startupParams = before.clients[group]?.[block]?.startupParams
-          return [block, startupParams === undefined ? client : { ...client, startupParams }]
+          return [block, { ...client, ...secretsOf(before.clients[group]?.[block]) }]
         }),
       ),
     ]),
   )
   return { ...parsed, clients: { ...parsed.clients, ...clients } }
+}
+
+function secretsOf(client: Block | undefined): Partial<Block> {
+  const { startupParams, probeParams } = client ?? {}
+  return {
+    ...(startupParams === undefined ? {} : { startupParams }),
+    ...(probeParams === undefined ? {} : { probeParams }),
+  }
 }

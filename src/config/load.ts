@@ -12,6 +12,7 @@ import { parseDraft } from './parse.ts'
 import { type PluginsConfig, pluginsSchema, settledPlugins } from './plugin-schema.ts'
 import { checkPolicies } from './policies.ts'
 import { Problems } from './problem.ts'
+import { checkRoles } from './roles.ts'
 import { type Config, globalSchema } from './schema.ts'
 import { keysOf } from './shape.ts'
 import { checkSupport, dropLeaked, dropRetired } from './support.ts'
@@ -113,6 +114,7 @@ export function settle(
   notices.push(...dropRetired(plugins), ...addDefaults(global))
   notices.push(...checkGroups(global, problems))
   checkLogins(global, problems)
+  notices.push(...checkRoles(global, problems))
   checkPluginNames(plugins, problems)
   const config = parseDraft(global, globalSchema, PLUGINS_KEYS, problems)
   const parsed = parseDraft(plugins, pluginsSchema, GLOBAL_KEYS, problems)

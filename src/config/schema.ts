@@ -59,7 +59,8 @@ const CONSOLE_TIME_FORMATS = [
   'StampMicro',
   'StampNano',
 ] as const
-const STRATEGIES = ['ROUND_ROBIN', 'RANDOM', 'WEIGHTED_ROUND_ROBIN'] as const
+const STRATEGIES = ['ROUND_ROBIN', 'RANDOM', 'WEIGHTED_ROUND_ROBIN', 'LEAST_CONNECTIONS'] as const
+const ROLES = ['any', 'primary', 'standby'] as const
 const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const
 /** Those that permit no connection without TLS. */
 export const INSISTING_MODES: readonly string[] = ['require', 'verify-ca', 'verify-full']
@@ -112,6 +113,14 @@ const startupParams = secret(
   }),
 )
 
+const probeParams = secret(
+  section('Who the gateway logs in as to ask a database for its role.', {
+    user: text('', 'A role without any privilege.'),
+    database: text('', 'A database; empty: the one with the name of the role.'),
+    password: secret(text('', 'The password: a text, a variable or file:PATH.')),
+  }),
+)
+
 interface Addressed {
   readonly network: string
   readonly address: string
@@ -152,6 +161,13 @@ const client = section('How the gateway connects to a database.', {
   sslCert: text('', 'Certificate (PEM) shown to the database.'),
   sslKey: text('', 'Key (PEM) of that certificate.'),
   startupParams: startupParams.optional(),
+  role: choice(
+    ROLES,
+    'any',
+    'What the database must be: primary (of these blocks the one that is gets the writes), or ' +
+      'standby (gets what is routed there).',
+  ),
+  probeParams: probeParams.optional(),
 })
   .refine(addressFits, ADDRESS_RULE)
   .refine((at) => !at.sslMode.startsWith('verify-') || at.sslRootCert !== '', {
@@ -221,7 +237,7 @@ const loadBalancer = section('Which block a new connection goes to.', {
   consistentHash: consistentHash.optional(),
   loadBalancingRules: sections(
     balancingRule,
-    'Shares for WEIGHTED_ROUND_ROBIN; the first rule holds.',
+    'Shares for WEIGHTED_ROUND_ROBIN or LEAST_CONNECTIONS; the first rule holds.',
   ),
 }).refine((at) => at.strategy !== 'WEIGHTED_ROUND_ROBIN' || at.loadBalancingRules.length > 0, {
   path: ['loadBalancingRules'],

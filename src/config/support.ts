@@ -33,6 +33,8 @@ export const ACTED_ON: Readonly<Record<string, 'any' | readonly string[]>> = {
   'clients.*.*.backoffMultiplier': 'any',
   'clients.*.*.disableBackoffCaps': 'any',
   'clients.*.*.startupParams': 'any',
+  'clients.*.*.role': 'any',
+  'clients.*.*.probeParams': 'any',
   'pools.*.*.size': 'any',
   'pools.*.*.mode': ['none', 'session'],
   'pools.*.*.waitTimeout': 'any',

@@ -11,18 +11,25 @@ export const UPSTREAM_SUMMING: Summing<UpstreamCounts> = {
   sum: (newer, older) => ({
     ...copyOf(newer),
     failures: newer.failures + older.failures,
+    sessions: newer.sessions + older.sessions,
+    routed: newer.routed + older.routed,
+    role: { ...copyOf(newer).role, promotions: newer.role.promotions + older.role.promotions },
     health: {
       usable: newer.health.usable,
       probes: newer.health.probes + older.health.probes,
       probeFailures: newer.health.probeFailures + older.health.probeFailures,
     },
   }),
-  copy: copyOf,
+  // Where nothing is any more, nobody is.
+  copy: (counts) => ({ ...copyOf(counts), sessions: 0 }),
 }
 
-function copyOf({ group, block, failures, health }: UpstreamCounts): UpstreamCounts {
-  const { usable, probes, probeFailures } = health
-  return { group, block, failures, health: { usable, probes, probeFailures } }
+function copyOf(counts: UpstreamCounts): UpstreamCounts {
+  const { group, block, failures, sessions, routed } = counts
+  const { usable, probes, probeFailures } = counts.health
+  const { wanted, known, promotions } = counts.role
+  const health = { usable, probes, probeFailures }
+  return { group, block, failures, sessions, routed, role: { wanted, known, promotions }, health }
 }
 
 type Counts = PoolSource['pool']['counts']

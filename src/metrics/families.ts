@@ -54,6 +54,16 @@ export interface UpstreamCounts {
   readonly group: string
   readonly block: string
   readonly failures: number
+  /** Sessions that are there now, or on their way. */
+  readonly sessions: number
+  /** Sessions and transactions that a plugin has sent there. */
+  readonly routed: number
+  readonly role: {
+    readonly wanted: string
+    readonly known: 'primary' | 'standby' | 'unknown'
+    /** Times that it took over the role of the primary from another block. */
+    readonly promotions: number
+  }
   readonly health: {
     /** True while new sessions go to it. */
     readonly usable: boolean
@@ -110,7 +120,27 @@ const BY_BLOCK: readonly (readonly [string, 'counter' | 'gauge', string, ReadUps
     'Health probes without an answer.',
     ({ health }) => health.probeFailures,
   ],
+  [
+    'postern_upstream_sessions',
+    'gauge',
+    'Clients that are there now, or on their way.',
+    ({ sessions }) => sessions,
+  ],
+  [
+    'postern_routed_total',
+    'counter',
+    'Sessions and transactions that a plugin has sent there.',
+    ({ routed }) => routed,
+  ],
+  [
+    'postern_upstream_promotions_total',
+    'counter',
+    'Times that the writes moved there, because it is the primary now.',
+    ({ role }) => role.promotions,
+  ],
 ]
+
+const ROLES = ['primary', 'standby', 'unknown'] as const
 
 const BYTES: readonly (readonly [string, AccountKey])[] = [
   ['from_client', 'bytesFromClient'],
@@ -149,6 +179,15 @@ export function declareFamilies(meter: Meter, sources: CountSources): void {
       })),
     )
   }
+  const roleHelp = '1 for what a database was when it was last asked, where its role matters.'
+  meter.sampled('postern_upstream_role', 'gauge', roleHelp, () =>
+    sources
+      .upstreams()
+      .filter(({ role }) => role.wanted !== 'any')
+      .flatMap(({ group, block, role: { known } }) =>
+        ROLES.map((role) => ({ labels: { group, block, role }, value: Number(role === known) })),
+      ),
+  )
   declareTlsFamilies(meter, sources)
   declareDatagramFamilies(meter, sources)
   declarePluginFamilies(meter, sources)

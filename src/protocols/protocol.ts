@@ -197,11 +197,26 @@ export interface PoolLogin {
   readonly cleartextPermitted: boolean
 }
 
-/** The errands of one pool, whose connections are logged in, cleaned and lent again. */
-export interface Errands {
+/** What a server says it is: whether it takes writes, and how often its history was forked. */
+export interface ServerStanding {
+  readonly kind: 'primary' | 'standby'
+  /** 0 where it is not known. */
+  readonly timeline: number
+}
+
+/** What is asked of a server that may have another role now. */
+export interface RoleErrands {
   /** What tells a server that a connection ends. */
   readonly farewell: Uint8Array
   logIn(state: ServerState): Errand
+  /** Asks what it is; `told` is called before the errand ends well. */
+  askRole(state: ServerState, told: (standing: ServerStanding) => void): Errand
+  /** True where what is known of a connection says already that its server takes no writes. */
+  readOnly(state: ServerState): boolean
+}
+
+/** The errands of one pool, whose connections are logged in, cleaned and lent again. */
+export interface Errands extends RoleErrands {
   /**
    * The parameters that a client will see which asks for these settings, on a connection that
    * reports `baseline`; null where only the server can tell.
@@ -230,6 +245,8 @@ export interface Conversation {
   readonly loggedIn: boolean
   /** True while the client has said nothing yet that reached the server: it may be routed. */
   readonly routable: boolean
+  /** The client has named statements that live in its server connection alone. */
+  readonly prepares: boolean
   /** Nothing owed and no transaction open. */
   readonly idle: boolean
   /** Replies are owed to the client. */
@@ -291,6 +308,8 @@ export interface ConversationOptions extends Wishes {
   readonly waker: Waker
   /** Null: the server answers the login. */
   readonly gate: Gate | null
+  /** Told where the server was asked for a write and takes none; left out: nobody is. */
+  readonly writeRefused?: (() => void) | null
   /** Left out: nobody does. */
   readonly encryption?: EncryptionTerms
 }
@@ -304,6 +323,8 @@ export interface Protocol {
   converse(options: ConversationOptions): Conversation
   /** Null where connections cannot be shared by clients. */
   readonly errands: ((login: PoolLogin) => Errands) | null
+  /** Null where servers have no roles. */
+  readonly roleErrands: ((login: Omit<PoolLogin, 'resetQuery'>) => RoleErrands) | null
   /** The request that cancels what the connection with this key is doing. */
   cancelRequest(key: Uint8Array): Uint8Array
 }

@@ -94,6 +94,7 @@ class RawConversation implements Conversation {
   readonly applicationName = ''
   readonly loggedIn = true
   readonly routable = false
+  readonly prepares = false
   readonly idle = false
   readonly owes = false
   readonly awaitsServer = false
@@ -140,5 +141,6 @@ export const RAW: Protocol = {
   cancelTarget: () => '',
   converse: (options) => new RawConversation(options),
   errands: null,
+  roleErrands: null,
   cancelRequest: () => EMPTY,
 }

@@ -11,7 +11,8 @@ import type { ServerSide } from './server-side.ts'
 /** A process id and a secret, as every client knows them. */
 const KEY_BYTES = 8
 
-export interface Admission {
+/** A session on its way to a server connection. */
+export interface Arriving {
   readonly server: ServerSide
   readonly conversation: Conversation
   /** The server side has a connection. */
@@ -20,12 +21,7 @@ export interface Admission {
 }
 
 /** Null: the client has been greeted; else it is when the promise resolves, or it was refused. */
-export function admit({
-  server,
-  conversation,
-  connected,
-  refuse,
-}: Admission): Promise<void> | null {
+export function admit({ server, conversation, connected, refuse }: Arriving): Promise<void> | null {
   const { startup } = conversation
   const key = marked(crypto.getRandomValues(new Uint8Array(KEY_BYTES)))
   const assumed = server.assume(startup)

@@ -58,6 +58,12 @@ export class KeptServer implements ServerOwner, Kept {
     return addressesOf(this.#socket ?? {})
   }
 
+  /** It is meant for writes, and its server says that it takes none. */
+  get misplaced(): boolean {
+    const { wanted } = this.upstream.role
+    return wanted === 'primary' && this.#keeping.errands.readOnly(this.state)
+  }
+
   /** Connects and logs in; gives up early where the client can go `elsewhere`. */
   async open(elsewhere: () => boolean, done: Done): Promise<void> {
     const wanted = (): boolean => true
@@ -163,6 +169,7 @@ export class KeptServer implements ServerOwner, Kept {
   #lost(): void {
     const { pool } = this.#keeping
     this.close()
+    this.upstream.doubtRole()
     if (pool.remove(this)) pool.vacate()
   }
 

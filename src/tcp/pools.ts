@@ -15,7 +15,13 @@ import { certificateBinding } from '../protocols/postgres/login/certificate-bind
 import { ServerLogin } from '../protocols/postgres/login/server-login.ts'
 import { parseUserFile } from '../protocols/postgres/login/user-file.ts'
 import { Users } from '../protocols/postgres/login/users.ts'
-import type { Gate, PoolLogin, Protocol, ShownCertificate } from '../protocols/protocol.ts'
+import type {
+  Gate,
+  PoolLogin,
+  Protocol,
+  RoleErrands,
+  ShownCertificate,
+} from '../protocols/protocol.ts'
 import { Pool } from '../upstream/pool.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { KeptServer } from './kept-server.ts'
@@ -59,16 +65,27 @@ export function createServerPool(
 }
 
 function loginOf(client: ClientConfig, pool: PoolConfig): PoolLogin | null {
-  const { startupParams, address, network } = client
+  const { startupParams } = client
   if (startupParams === undefined) return null
+  return { ...accountOf(startupParams, client), resetQuery: pool.resetQuery }
+}
+
+function accountOf(params: NonNullable<ClientConfig['startupParams']>, client: ClientConfig) {
+  const { sslMode, address, network } = client
   return {
-    user: startupParams.user,
-    database: databaseOf(startupParams),
-    password: startupParams.password,
-    resetQuery: pool.resetQuery,
+    user: params.user,
+    database: databaseOf(params),
+    password: params.password,
     cleartextPermitted:
-      INSISTING_MODES.includes(client.sslMode) || isLocal(parseAddress(address, network)!),
+      INSISTING_MODES.includes(sslMode) || isLocal(parseAddress(address, network)!),
   }
+}
+
+/** What a database is asked about its role; null where that does not matter. */
+export function roleErrandsOf(client: ClientConfig, protocol: Protocol): RoleErrands | null {
+  const params = client.probeParams ?? client.startupParams
+  if (client.role === 'any' || params === undefined) return null
+  return protocol.roleErrands?.(accountOf(params, client)) ?? null
 }
 
 function databaseOf({ database, user }: NonNullable<ClientConfig['startupParams']>): string {

@@ -44,6 +44,22 @@ export function unreachable(block: string): Refusal {
   }
 }
 
+/** No database of the group is known to be what the block is for. */
+export function noPrimary({ group, block }: Place): Refusal {
+  return {
+    code: '57P03',
+    message: `no database of this gateway takes writes now (${block} of group ${group})`,
+    hint: 'Try again: when a standby is promoted, writes go there.',
+  }
+}
+
+/** The server of a session was the primary, and is known not to be any more. */
+export const DISPLACED: Refusal = {
+  code: '57P01',
+  message: 'the database behind this session is no longer the primary',
+  hint: 'Connect again: new sessions go to the one that is.',
+}
+
 /** A plugin routes a session to a block that its group does not have. */
 export function noBlock(block: string, group: string): Refusal {
   return { code: '08006', message: `there is no block "${block}" in group "${group}"` }

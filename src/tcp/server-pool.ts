@@ -40,7 +40,8 @@ export class ServerPool {
     for (const server of [...this.pool.kept]) {
       const unusedMs = now - server.lentAtMs
       const old = lifetimeMs > 0 && now - server.openedAtMs >= lifetimeMs
-      if (old || (idleTimeoutMs > 0 && unusedMs >= idleTimeoutMs)) this.#close(server)
+      const displaced = this.upstream.role.displaced
+      if (old || displaced || (idleTimeoutMs > 0 && unusedMs >= idleTimeoutMs)) this.#close(server)
       else if (checkPeriodMs > 0 && now - server.heardAtMs >= checkPeriodMs) this.#probe(server)
     }
   }

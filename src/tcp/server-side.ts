@@ -34,13 +34,15 @@ interface ServerSideOwner extends ServerOwner {
 }
 
 export class ServerSide {
-  upstream: Upstream
   outlet = new Outlet(null)
   socket: Socket<ServerOwner> | null = null
   /** The connection, where it is one that the gateway has logged in. */
   kept: KeptServer | null = null
   #around: Surroundings
   readonly #owner: ServerSideOwner
+  #upstream: Upstream
+  /** The upstream counts this session among its own. */
+  #counted = true
   #pair: AddressPair | null = null
   /** The pool in which this session has a place, where it has one. */
   #place: Pool<KeptServer> | null = null
@@ -59,7 +61,30 @@ export class ServerSide {
     this.#around = around
     this.#owner = owner
     this.#client = client
-    this.upstream = around.balancer.next(client.socket)
+    this.#upstream = around.balancer.next(client.socket)
+    this.#upstream.sessions += 1
+  }
+
+  get upstream(): Upstream {
+    return this.#upstream
+  }
+
+  #settleOn(upstream: Upstream): void {
+    if (this.#counted) {
+      this.#upstream.sessions -= 1
+      upstream.sessions += 1
+    }
+    this.#upstream = upstream
+  }
+
+  /** The session is on a server that was the primary, and is not any more. */
+  get displaced(): boolean {
+    return this.socket !== null && this.#upstream.role.displaced
+  }
+
+  /** The upstream to which a session goes that somebody sends there. */
+  acting(named: Upstream): Upstream {
+    return this.#around.balancer.acting(named, this.#client.socket)
   }
 
   /** Another generation's upstreams and pools serve from now on; this one's must be among them. */
@@ -101,6 +126,10 @@ export class ServerSide {
    * leaves before; `startup` is what the client introduced itself with, for a kept connection.
    */
   reach(startup: Uint8Array, arrived: Arrived): void {
+    if (this.#upstream.role.wanted !== 'any') {
+      this.#settleOn(this.acting(this.#upstream))
+      if (this.#upstream.role.displaced) return arrived(refusals.noPrimary(this.#upstream))
+    }
     const shared = this.#around.pools.get(this.upstream)
     if (shared === undefined) return this.#dial(startup, arrived)
     const { pool, keeping } = shared
@@ -169,7 +198,11 @@ export class ServerSide {
         server.discard()
         if (!left()) this.reach(startup, arrived)
       } else if (left()) server.clean('idle')
-      else if (failure === null) {
+      else if (server.misplaced) {
+        server.discard()
+        server.upstream.role.learn({ kind: 'standby', timeline: 0 })
+        this.reach(startup, arrived)
+      } else if (failure === null) {
         this.kept = server
         this.#attach(server.lend(this.#owner))
         arrived(null)
@@ -181,20 +214,26 @@ export class ServerSide {
   }
 
   #elsewhere(failing: Upstream): boolean {
-    this.#detours ??= new Detours(this.#around.balancer, this.#client.socket, this.#routed)
+    this.#detours ??= this.#newDetours()
     return this.#detours.elsewhere(failing)
+  }
+
+  /** Who is sent to a block by name goes nowhere else, unless another one has its role. */
+  #newDetours(): Detours {
+    const fixed = this.#routed && this.#upstream.role.wanted === 'any'
+    return new Detours(this.#around.balancer, this.#client.socket, fixed)
   }
 
   /** Goes on to another upstream, or gives up. */
   #unreached(cause: string, startup: Uint8Array, arrived: Arrived): void {
-    const { account, upstreamFailed, balancer } = this.#around
+    const { account, upstreamFailed } = this.#around
     account.upstreamFailures += 1
     upstreamFailed(this.upstream, cause)
-    this.#detours ??= new Detours(balancer, this.#client.socket, this.#routed)
+    this.#detours ??= this.#newDetours()
     const other = this.#detours.instead(this.upstream)
     if (other === null) return arrived(refusals.unreachable(this.upstream.block))
     account.failovers += 1
-    this.upstream = other
+    this.#settleOn(other)
     this.reach(startup, arrived)
   }
 
@@ -205,17 +244,27 @@ export class ServerSide {
     this.outlet.attach(socket)
   }
 
-  /** Turns to the upstream that somebody has named; what is written meanwhile waits for it. */
-  turnTo(upstream: Upstream): void {
+  /**
+   * Turns to the upstream that somebody has named; what is written meanwhile waits for it. A kept
+   * connection must be at rest: it goes back to its pool.
+   */
+  turnTo(upstream: Upstream, writer: { writeTo(outlet: Outlet): void }): void {
+    // What it has gathered for the server of before goes there, before that is anybody else's.
+    writer.writeTo(this.outlet)
     this.#leaveWay()
-    const before = this.socket
+    const { socket, kept } = this
     this.socket = null
-    before?.terminate()
+    this.kept = null
+    this.unmet = kept !== null || this.unmet
+    if (kept === null) socket?.terminate()
+    else kept.takeBack('idle')
     this.#vacate()
-    this.upstream = upstream
+    upstream.routed += 1
+    this.#settleOn(upstream)
     this.#routed = true
     this.#detours = null
     this.outlet = new Outlet(null)
+    writer.writeTo(this.outlet)
   }
 
   /**
@@ -224,6 +273,8 @@ export class ServerSide {
    */
   leave(left: 'idle' | 'transaction' | null): void {
     this.#leaveWay()
+    if (this.#counted) this.#upstream.sessions -= 1
+    this.#counted = false
     const { kept } = this
     if (kept === null) {
       this.outlet.finish(() => this.socket?.end())

@@ -7,7 +7,7 @@ import type { ObserverLine } from '../hooks/observers.ts'
 import type { OpeningVerdict, Refusal } from '../hooks/verdict.ts'
 import type { Conversation, SecuredOutcome } from '../protocols/protocol.ts'
 import type { Upstream } from '../upstream/upstream.ts'
-import { admit } from './admission.ts'
+import { type Arriving, admit } from './admission.ts'
 import { Cancellation } from './cancellation.ts'
 import { ClientEnd } from './client-end.ts'
 import { Facts } from './facts.ts'
@@ -22,6 +22,7 @@ import { SessionStanding } from './standing.ts'
 import type { Surroundings } from './surroundings.ts'
 import type { Tenancy } from './tenancy.ts'
 import type { ClientSide, SecuredSide, TlsFacts } from './tls.ts'
+import { destination, NO_SOURCE, turn } from './turning.ts'
 import { Waits } from './waits.ts'
 
 /**
@@ -75,6 +76,7 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
       encryption,
       waker,
       gate,
+      writeRefused: around.balancer.hasRoles ? () => this.#server.upstream.doubtRole() : null,
     })
     this.#conversation = conversation
     const { fromClient, fromServer } = conversation
@@ -119,8 +121,7 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
       case 'route': {
         const upstream = this.#around.balancer.named(verdict.block)
         if (!upstream) return this.#hearOut(refusals.noBlock(verdict.block, this.#around.group))
-        this.#server.turnTo(upstream)
-        this.#toServer.writeTo(this.#server.outlet)
+        this.#server.turnTo(upstream, this.#toServer)
         return this.#begin()
       }
       default:
@@ -158,12 +159,16 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
 
   /** The gateway has let the client in: it gets a server connection that is logged in. */
   admitted(): Promise<void> | null {
-    return admit({
+    return admit(this.#arriving)
+  }
+
+  get #arriving(): Arriving {
+    return {
       server: this.#server,
       conversation: this.#conversation,
       connected: () => this.#connected(),
       refuse: (refusal) => this.refuse(refusal),
-    })
+    }
   }
 
   /** Tells observers of the session, then lets bytes through. */
@@ -268,6 +273,7 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
   }
 
   #serverGone(): void {
+    this.#server.upstream.doubtRole()
     this.close(this.#leaving ? null : this.#conversation.farewell(refusals.SERVER_GONE))
   }
 
@@ -309,23 +315,18 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
   }
 
   route(block: string): string | null {
-    const upstream = this.#around.balancer.named(block)
-    if (upstream === undefined) return refusals.noBlock(block, this.#around.group).message
-    if (upstream === this.#server.upstream) return null
-    if (!this.#conversation.routable) return 'a session can be routed only before it logs in'
-    this.#turnTo(upstream)
+    const sent = destination(block, this.#standing.parts, this.#around)
+    if (typeof sent === 'string') return sent
+    if (sent !== null) this.#turnTo(sent)
     return null
   }
 
   /** Goes to another upstream; what is written meanwhile waits for it. */
   #turnTo(upstream: Upstream): void {
-    this.#server.turnTo(upstream)
-    this.#toServer.writeTo(this.#server.outlet)
-    if (this.#around.gate !== null) return
-    this.#server.reach(this.#conversation.startup, (refusal) => {
-      if (refusal === null) this.#connected()
-      else this.refuse(refusal)
-    })
+    this.#server.turnTo(upstream, this.#toServer)
+    if (this.#around.gate !== null && !this.#conversation.loggedIn) return
+    this.#toClient.readFrom(NO_SOURCE)
+    turn(this.#arriving)
   }
 
   rememberRequest(bytes: Uint8Array): void {
@@ -372,6 +373,7 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
     // The client has left, and its server does not react to that: it hangs.
     const deserted = this.#leaving && this.#state === 'running' && !this.#standing.underWay
     if (deserted && this.#waits.silent(now)) this.close(null)
+    if (this.#server.displaced) return this.refuse(refusals.DISPLACED)
     const { counted, refusal } = this.#waits.overdue(now, this.#standing) ?? {}
     if (counted !== undefined) this.#around.account[counted] += 1
     if (refusal !== undefined) this.refuse(refusal)

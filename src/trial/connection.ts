@@ -12,6 +12,7 @@ import { newAccount } from '../tcp/account.ts'
 import { Outlet } from '../tcp/outlet.ts'
 import { Pump } from '../tcp/pump.ts'
 import type { ServiceHooks } from '../tcp/surroundings.ts'
+import { talkFlaw } from '../tcp/turning.ts'
 import type { ConnectionFacts } from './file.ts'
 import type { Happenings } from './happenings.ts'
 import { messagesOf, type Side } from './messages.ts'
@@ -180,9 +181,10 @@ export class TrialConnection {
         const flaw = blockFlaw(block)
         if (flaw !== null) return flaw
         if (block === this.facts.block) return null
-        if (!this.#conversation.routable) return 'a session can be routed only before it logs in'
-        this.facts.block = block
-        return null
+        // As in a pool, which is where a session can be routed whenever it has nothing under way.
+        const unready = talkFlaw(this.#conversation)
+        if (unready === null) this.facts.block = block
+        return unready
       },
       rememberRequest: (bytes) => {
         this.facts.lastRequest = bytes.slice()

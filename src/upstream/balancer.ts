@@ -1,14 +1,20 @@
-/** Chooses the upstream of a new session among the blocks of its group. */
+/**
+ * Chooses the upstream of a new session among the blocks of its group. Where some of them are for
+ * the primary, those for standbys get only what is sent there by name.
+ */
 import { attraction, keyOf, type Remote } from './rendezvous.ts'
 import type { Upstream } from './upstream.ts'
 
-export type Strategy = 'ROUND_ROBIN' | 'RANDOM' | 'WEIGHTED_ROUND_ROBIN'
+export type Strategy = 'ROUND_ROBIN' | 'RANDOM' | 'WEIGHTED_ROUND_ROBIN' | 'LEAST_CONNECTIONS'
 
 /** The client's socket, which a choice may depend on; it is read only where it does. */
 export type Asking = Remote
 
 export interface Balancing {
-  /** Shares by block, for WEIGHTED_ROUND_ROBIN; a block without one gets no sessions. */
+  /**
+   * Shares by block, for WEIGHTED_ROUND_ROBIN and, where there are any, for LEAST_CONNECTIONS; a
+   * block without one gets no sessions.
+   */
   readonly weights?: ReadonlyMap<string, number>
   /** Clients stay on their block, found by their address. */
   readonly hash?: { readonly addressOnly: boolean } | undefined
@@ -16,6 +22,8 @@ export interface Balancing {
 
 export interface Balancer {
   readonly upstreams: readonly Upstream[]
+  /** Some of the blocks are for a primary, or for standbys. */
+  readonly hasRoles: boolean
   /** A healthy upstream; where none is, any: nobody is refused before it has been tried. */
   next(client: Asking): Upstream
   /**
@@ -27,6 +35,8 @@ export interface Balancer {
   hasOther(failed: Upstream, tried: ReadonlySet<Upstream>): boolean
   /** The upstream of a block by its name. */
   named(block: string): Upstream | undefined
+  /** The upstream itself, or one of the same role that takes its place while it cannot have it. */
+  acting(upstream: Upstream, client: Asking): Upstream
 }
 
 /** One block that gets sessions. */
@@ -45,37 +55,83 @@ export function createBalancer(
   strategy: Strategy,
   { weights, hash }: Balancing = {},
 ): Balancer {
-  const isWeighted = strategy === 'WEIGHTED_ROUND_ROBIN' && weights !== undefined
-  const members = upstreams
-    .map((upstream) => ({ upstream, weight: isWeighted ? (weights.get(upstream.block) ?? 0) : 1 }))
-    .filter(({ weight }) => weight > 0)
-    .map((member): Member => ({ ...member, credit: 0 }))
-  const byStrategy = strategy === 'RANDOM' ? atRandom : inTurn
+  const shares = sharesOf(strategy, weights)
+  const every = upstreams.map((upstream): Member => {
+    return { upstream, weight: shares?.get(upstream.block) ?? (shares === null ? 1 : 0), credit: 0 }
+  })
+  const hasRoles = upstreams.some(({ role }) => role.wanted !== 'any')
+  const members = openOf(every.filter(({ weight }) => weight > 0))
+  const byStrategy = STRATEGIES[strategy]
   const choose = hash === undefined ? byStrategy : byAddress(hash.addressOnly, byStrategy)
-  const healthy = (): readonly Member[] => {
+  /** Of these the ones that are ready; where none is, those that may be; where none may, all. */
+  const best = (all: readonly Member[]): readonly Member[] => {
     // Most of the time all are, and then no list is made.
-    if (members.every(({ upstream }) => upstream.health.usable)) return members
-    const usable = members.filter(({ upstream }) => upstream.health.usable)
-    return usable.length === 0 ? members : usable
+    if (all.every(isReady)) return all
+    const lists = [all.filter(isReady), all.filter(({ upstream }) => upstream.role.fits), all]
+    return lists.find(({ length }) => length > 0) ?? []
   }
   const others = (failed: Upstream, tried: ReadonlySet<Upstream>): readonly Member[] => {
-    const rest = members.filter(({ upstream }) => upstream !== failed)
+    const rest = alikeOf(failed, every, members).filter(
+      ({ upstream }) => upstream !== failed && !upstream.role.displaced,
+    )
     const fresh = rest.filter(({ upstream }) => !tried.has(upstream))
-    const usable = ({ upstream }: Member): boolean => upstream.health.usable
     // A healthy one that was tried has come back since.
-    const best = [fresh.filter(usable), rest.filter(usable), fresh]
-    return best.find(({ length }) => length > 0) ?? []
+    const lists = [fresh.filter(isReady), rest.filter(isReady), fresh]
+    return lists.find(({ length }) => length > 0) ?? []
   }
   return {
     upstreams,
-    next: (client) => choose(healthy(), client),
+    hasRoles,
+    next: (client) => choose(best(members), client),
     instead(client, failed, tried) {
       const left = others(failed, tried)
       return left.length === 0 ? null : choose(left, client)
     },
     hasOther: (failed, tried) => others(failed, tried).length > 0,
     named: (block) => upstreams.find((upstream) => upstream.block === block),
+    acting(upstream, client) {
+      if (upstream.role.wanted === 'any' || upstream.ready) return upstream
+      const ready = alikeOf(upstream, every, members).filter(isReady)
+      return ready.length === 0 ? upstream : choose(ready, client)
+    },
   }
+}
+
+function isReady({ upstream }: Member): boolean {
+  return upstream.ready
+}
+
+/** Shares by block where they count; null: all have the same. */
+function sharesOf(
+  strategy: Strategy,
+  weights: ReadonlyMap<string, number> | undefined,
+): ReadonlyMap<string, number> | null {
+  if (weights === undefined) return null
+  if (strategy === 'WEIGHTED_ROUND_ROBIN') return weights
+  return strategy === 'LEAST_CONNECTIONS' && weights.size > 0 ? weights : null
+}
+
+/** Those that get the sessions which nobody sends anywhere. */
+function openOf(members: readonly Member[]): readonly Member[] {
+  const forWrites = members.some(({ upstream }) => upstream.role.wanted === 'primary')
+  return forWrites ? members.filter(({ upstream }) => upstream.role.wanted !== 'standby') : members
+}
+
+/** Those that can stand in for an upstream: of its role, or all where it has none. */
+function alikeOf(
+  { role }: Upstream,
+  every: readonly Member[],
+  members: readonly Member[],
+): readonly Member[] {
+  if (role.wanted === 'any') return members
+  return every.filter(({ upstream }) => upstream.role.wanted === role.wanted)
+}
+
+const STRATEGIES: Readonly<Record<Strategy, Choose>> = {
+  RANDOM: atRandom,
+  ROUND_ROBIN: inTurn,
+  WEIGHTED_ROUND_ROBIN: inTurn,
+  LEAST_CONNECTIONS: leastBusy,
 }
 
 function atRandom(members: readonly Member[]): Upstream {
@@ -96,6 +152,14 @@ function inTurn(members: readonly Member[]): Upstream {
   }
   next.credit -= total
   return next.upstream
+}
+
+/** The one with the fewest sessions for its weight; among equals in turn. */
+function leastBusy(members: readonly Member[]): Upstream {
+  // One that stands in for another need not have a share of its own.
+  const load = ({ upstream, weight }: Member): number => upstream.sessions / (weight || 1)
+  const least = Math.min(...members.map(load))
+  return inTurn(members.filter((member) => load(member) === least))
 }
 
 /** The block that attracts the client most; `otherwise` for clients without an address. */

@@ -14,6 +14,9 @@ import type { Probed } from './probe.ts'
 /** The wait before the second probe in a row that is not answered; it doubles with each. */
 export const PROBE_BACKOFF_MS = 1000
 export const PROBE_BACKOFF_MS_MAX = 30_000
+/** Between probes whose findings are awaited; it doubles with each that is not answered. */
+export const PROBE_HURRY_MS = 500
+export const PROBE_HURRY_MS_MAX = 2000
 
 export type HealthState = 'up' | 'suspected' | 'out'
 
@@ -26,6 +29,8 @@ export interface Watching {
   readonly probe: (aborted: AbortSignal) => Promise<Probed>
   /** Told of each change from or to `out`; "" is the cause of coming back. */
   readonly changed: (state: 'up' | 'out', cause: string) => void
+  /** Told of whatever an attempt or a probe has found. */
+  readonly found?: () => void
 }
 
 export class Health {
@@ -43,6 +48,11 @@ export class Health {
   #probing: AbortController | null = null
   /** Settles when the last probe has ended. */
   #ended: Promise<void> = Promise.resolve()
+  #hurried = false
+  /** When the last probe began, in milliseconds. */
+  #probedAtMs = Number.NEGATIVE_INFINITY
+  /** Something has happened since the probe under way began. */
+  #stale = false
 
   /** `attemptsMax`: as many as a dial makes. */
   constructor(attemptsMax: number) {
@@ -92,10 +102,27 @@ export class Health {
     if (this.usable) this.#probe()
   }
 
+  /** Something has happened that a probe should look into, soon: at most one in a while. */
+  recheck(): void {
+    this.#stale = this.#probing !== null
+    if (this.#watching === null || this.#stale) return
+    const waitMs = this.#probedAtMs + PROBE_HURRY_MS - performance.now()
+    if (waitMs <= 0) this.#probe()
+    else this.#probeIn(waitMs)
+  }
+
+  /** What probes find is awaited: they follow each other closely while that is so. */
+  hurry(hurried: boolean): void {
+    if (hurried === this.#hurried) return
+    this.#hurried = hurried
+    if (hurried) this.recheck()
+  }
+
   /** One attempt of a dial failed. */
   attemptFailed(cause: string): void {
     this.#failed(cause)
     if (this.#state === 'up') this.#suspect()
+    this.#watching?.found?.()
   }
 
   /** All attempts of a dial failed. */
@@ -103,6 +130,7 @@ export class Health {
     this.#failed(cause)
     if (this.#state === 'up') this.#suspect()
     this.#out(cause)
+    this.#watching?.found?.()
   }
 
   #failed(cause: string): void {
@@ -129,6 +157,8 @@ export class Health {
     if (this.#timer !== null) clearTimeout(this.#timer)
     const probing = new AbortController()
     this.#probing = probing
+    this.#probedAtMs = performance.now()
+    this.#stale = false
     this.#ended = watching.probe(probing.signal).then(
       (probed) => this.#probed(probing, probed),
       (thrown: unknown) => this.#probed(probing, { kind: 'failed', cause: String(thrown) }),
@@ -141,6 +171,7 @@ export class Health {
     this.probes += 1
     if (probed.kind === 'failed') this.#unansweredBy(probed.cause)
     else this.#answered()
+    this.#watching?.found?.()
   }
 
   #answered(): void {
@@ -172,8 +203,15 @@ export class Health {
   }
 
   #schedule(afterMs: number): void {
-    if (this.#watching === null || (afterMs === 0 && this.usable)) return
-    this.#timer = setTimeout(() => this.#probe(), afterMs)
+    const soon = this.#hurried || this.#stale
+    if (this.#watching === null || (afterMs === 0 && this.usable && !soon)) return
+    const hurry = Math.min(PROBE_HURRY_MS * 2 ** this.#unanswered, PROBE_HURRY_MS_MAX)
+    this.#probeIn(soon ? Math.min(afterMs || hurry, hurry) : afterMs)
+  }
+
+  #probeIn(waitMs: number): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.#probe(), waitMs)
     this.#timer.unref()
   }
 }

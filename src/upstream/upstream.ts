@@ -5,7 +5,8 @@ import { probeDatagrams } from './datagrams.ts'
 import { EncryptedDial } from './encrypted-dial.ts'
 import type { Encryption } from './encryption.ts'
 import { Health, type Watching } from './health.ts'
-import { probe, type Question } from './probe.ts'
+import { type Probed, probe, type Question } from './probe.ts'
+import { ServerRole, type WantedRole } from './roles.ts'
 
 export interface UpstreamOptions {
   readonly group: string
@@ -25,16 +26,29 @@ export interface UpstreamOptions {
   readonly probing?: Probing
   /** Left out: no TLS. */
   readonly encryption?: Encryption | null
+  /** What the database must be to get sessions; left out: it does not matter. */
+  readonly role?: WantedRole
 }
 
-export interface Probing extends Omit<Watching, 'probe'> {
+export interface Probing extends Omit<Watching, 'probe' | 'found'> {
   readonly question: Question | null
+  /** Asks more than a question that anybody may ask, in its stead; bounded in time as a probe. */
+  readonly inquiry?: Inquiry | null
 }
+
+export type Inquiry = (
+  upstream: Upstream,
+  timeoutMs: number,
+  aborted: AbortSignal,
+) => Promise<Probed>
 
 /** A probe gets the time of a dial, and this at most. */
 const PROBE_TIMEOUT_MS_MAX = 5000
 /** A dial that takes longer is reason for a probe: a host that is gone does not refuse. */
 const SLOW_DIAL_MS = 1000
+
+/** How often it is looked whether there is another upstream while an attempt is waited for. */
+const LOOK_MS = 250
 
 /** Caps of the wait between attempts, as GatewayD documents them. */
 const BACKOFF_MS_MAX = 60_000
@@ -64,8 +78,14 @@ export class Upstream {
   /** Connections are encrypted, or are where the database can. */
   readonly encrypts: boolean
   readonly health: Health
+  /** What it is to be, and what is known of that. */
+  readonly role: ServerRole
   /** Failed attempts to connect for sessions. */
   failures = 0
+  /** Sessions that are here now, or on their way. */
+  sessions = 0
+  /** Sessions and transactions that a plugin has sent here from another block. */
+  routed = 0
   readonly #options: UpstreamOptions
 
   constructor(options: UpstreamOptions) {
@@ -77,6 +97,7 @@ export class Upstream {
     this.patience = options.patience ?? null
     this.encrypts = (options.encryption ?? null) !== null
     this.health = new Health(options.retries + 1)
+    this.role = new ServerRole(options.role ?? 'any')
   }
 
   /** Where it is, for who speaks to it in datagrams. */
@@ -101,11 +122,26 @@ export class Upstream {
   watch(probing = this.#options.probing): void {
     const { address, dialTimeoutMs } = this.#options
     if (probing === undefined) return
-    const { question, ...watching } = probing
+    const { question, inquiry = null, ...watching } = probing
     const timeoutMs = Math.min(dialTimeoutMs || PROBE_TIMEOUT_MS_MAX, PROBE_TIMEOUT_MS_MAX)
     const asked = { address, timeoutMs, question }
     const ask = address.network === 'udp' ? probeDatagrams : probe
-    this.health.watch({ ...watching, probe: (aborted) => ask(asked, aborted) })
+    this.health.watch({
+      ...watching,
+      found: () => this.role.settle(),
+      probe: (aborted) =>
+        inquiry === null ? ask(asked, aborted) : inquiry(this, timeoutMs, aborted),
+    })
+  }
+
+  /** True while new sessions may go to it: it is up, and what its block is for. */
+  get ready(): boolean {
+    return this.role.fits && this.health.usable
+  }
+
+  /** Something makes doubtful that it still is what it was: a probe finds out. */
+  doubtRole(): void {
+    if (this.role.wanted !== 'any') this.health.recheck()
   }
 
   /** Ends the probes; idempotent. Settles when the one under way has ended, which is soon. */
@@ -136,7 +172,7 @@ export class Upstream {
       }
       this.health.attemptFailed(dialled.cause)
       if (!wanted() || elsewhere()) return dialled
-      await Bun.sleep(this.#wait(attempt))
+      await unless(() => !wanted() || elsewhere(), Bun.sleep(this.#wait(attempt)))
       if (!wanted() || elsewhere()) return dialled
     }
   }
@@ -214,6 +250,14 @@ export class Upstream {
     }
     return first
   }
+}
+
+/** Waits, but no longer than until it `isOver`, which is looked at now and then. */
+async function unless(isOver: () => boolean, wait: Promise<void>): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const timer = setInterval(() => isOver() && resolve(), LOOK_MS)
+  await Promise.race([wait, promise])
+  clearInterval(timer)
 }
 
 /** A connection that is made after all belongs to nobody. */

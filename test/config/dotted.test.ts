@@ -67,6 +67,20 @@ describe('what a plugin changes at onConfigLoaded', () => {
     expect(after.clients.default['writes']?.startupParams?.password).toBe('kept')
   })
 
+  test('fits a gateway that logs in by itself, and asks databases for their role', () => {
+    const before = config({
+      'clients.default.writes.startupParams.user': 'ann',
+      'clients.default.writes.role': 'primary',
+      'clients.default.writes.probeParams.user': 'watcher',
+      'clients.default.writes.probeParams.password': 'kept',
+      'servers.default.auth': 'trust',
+      'servers.default.address': '127.0.0.1:15432',
+    })
+    const { config: after } = withChanges(before, { 'loggers.default.level': 'warn' })
+    expect(after.clients).toEqual(before.clients)
+    expect(JSON.stringify(dottedKeys(before))).not.toMatch(/kept|watcher|ann/)
+  })
+
   test('is refused where the schema or a rule refuses it', () => {
     expect(() => withChanges(config(), { 'servers.default.sessionsMax': -1 })).toThrow(
       'sessionsMax',

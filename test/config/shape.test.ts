@@ -33,6 +33,7 @@ test('all below a secret is secret, and nothing else', () => {
   }
   expect(global('clients.default.writes.startupParams.password').secret).toBe(true)
   expect(global('clients.default.writes.startupParams.user').secret).toBe(true)
+  expect(global('clients.default.writes.probeParams.password').secret).toBe(true)
   for (const path of ['plugins.0.args', 'plugins.0.name', 'policies.0.metadata']) {
     expect(plugins(path).secret).toBe(false)
   }

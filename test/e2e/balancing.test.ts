@@ -71,6 +71,33 @@ async function arrivals(gateway: RunningGateway, count: number): Promise<Record<
 const isUp = (gateway: RunningGateway, block: Block) =>
   metric(gateway, 'postern_upstream_up', { block })
 
+describe('LEAST_CONNECTIONS', () => {
+  test('a new session goes where the fewest are, and those that ended are none', async () => {
+    await using gateway = await start({ strategy: 'LEAST_CONNECTIONS' })
+    const at = { host: gateway.host, port: gateway.port, user: 'postgres', database: 'postgres' }
+    const counts = () =>
+      Promise.all(BLOCKS.map((block) => metric(gateway, 'postern_upstream_sessions', { block })))
+    const wires = []
+    for (let session = 0; session < 9; session++) wires.push(await openSession(at))
+    expect(await counts()).toEqual([3, 3, 3])
+    const [first, second] = [wires[1]!, wires[4]!]
+    const port = "select current_setting('port')"
+    const home = await first.rows(port)
+    expect(await second.rows(port)).toEqual(home)
+    await Promise.all([first.terminate(), second.terminate()])
+    await until('they are gone', async () => Math.min(...(await counts())) === 1)
+    for (const _ of [first, second]) {
+      const wire = await openSession(at)
+      expect(await wire.rows(port)).toEqual(home)
+      wires.push(wire)
+    }
+    expect(await counts()).toEqual([3, 3, 3])
+    for (const wire of wires) wire.destroy()
+    await until('all are gone', async () => Math.max(...(await counts())) === 0)
+    await mustBeSound(gateway)
+  })
+})
+
 describe('ROUND_ROBIN', () => {
   let gateway: RunningGateway
   beforeAll(async () => {

@@ -113,6 +113,7 @@ describe.skipIf(!HAS_GO)('with several recorders (needs Go)', () => {
     const file = { compatibilityPolicy: 'loose' }
     await using gateway = await startWith(postgres, { plugins: [needy], file })
     expect((await listed(gateway))[0]?.state).toBe('ready')
+    await gateway.logged('requires "base" 0.1.0')
     expect(linesWith(gateway.log(), ['WRN', 'requires "base" 0.1.0'])).toHaveLength(1)
     expect(recording.of('OnBooted')).toHaveLength(1)
   })

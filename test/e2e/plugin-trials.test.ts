@@ -118,8 +118,8 @@ cases:
 
 test('every plugin that is shipped does what its own test file says', async () => {
   const sources = join(import.meta.dirname, '../../wasm-plugins')
-  const files = ['audit', 'cache', 'firewall', 'mask', 'rate-limit'].map((name) =>
-    join(sources, name, `${name}.test.yaml`),
+  const files = ['audit', 'cache', 'firewall', 'mask', 'rate-limit', 'read-write-split'].map(
+    (name) => join(sources, name, `${name}.test.yaml`),
   )
   const { status, stdout, stderr } = await postern('plugin', 'test', ...files)
   expect({ status, stderr, failed: / failed$/m.test(stdout) ? stdout : '' }).toEqual({

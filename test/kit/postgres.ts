@@ -1,6 +1,7 @@
 /** A real PostgreSQL server for tests, demo and benchmarks: fresh, private and short-lived. */
 import { chownSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { mustRun } from './command.ts'
 import { freePort } from './free-port.ts'
 import {
   fillDataFolder,
@@ -39,6 +40,8 @@ export interface PostgresOptions {
   readonly port?: number
   /** The server speaks TLS. */
   readonly tls?: PostgresTls
+  /** It follows this server, which is restarted for a moment to be copied. */
+  readonly standbyOf?: PostgresServer
   /** Settings over our own, such as `{ log_statement: 'all' }`. */
   readonly settings?: Readonly<Record<string, string>>
 }
@@ -49,6 +52,8 @@ export interface PostgresServer {
   readonly user: string
   readonly password: string
   readonly database: string
+  /** Its files, for a standby that begins with a copy of them. */
+  readonly dataFolder: string
   /** Of the postmaster running now; it changes when the server is started again. */
   readonly pid: number
   /** The end of what the server has logged. */
@@ -72,10 +77,13 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   const watchdog = startWatchdog({ folder, signal: 'QUIT', process: postmasterFile })
   const auth = options.auth ?? 'trust'
   const journal = new Journal()
-  const settings = { ...tlsSettings(options.tls), ...options.settings }
+  const { standbyOf } = options
+  const following = standbyOf === undefined ? {} : followingSettings(standbyOf)
+  const settings = { ...tlsSettings(options.tls), ...following, ...options.settings }
   const server = new Postmaster(programs, folder, settings, journal)
   try {
-    await fillDataFolder(programs, auth === 'md5' ? 'md5' : 'scram-sha-256', folder)
+    if (standbyOf !== undefined) await copyOf(standbyOf, programs, folder)
+    else await fillDataFolder(programs, auth === 'md5' ? 'md5' : 'scram-sha-256', folder)
     writeHostRules(programs, folder, hostRules(auth, options.tls))
     if (options.tls !== undefined) writeTlsFiles(programs, folder, options.tls)
     await startOnSomePort(server, options.port)
@@ -94,6 +102,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
     user: SUPERUSER,
     password: PASSWORD,
     database: 'postgres',
+    dataFolder: join(folder, 'data'),
     get pid() {
       return server.pid
     },
@@ -107,6 +116,27 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
     stop,
     [Symbol.asyncDispose]: stop,
   }
+}
+
+/** What a standby that follows this server calls itself, for `synchronous_standby_names`. */
+export const STANDBY_NAME = 'follower'
+
+function followingSettings({ host, port, user, password }: PostgresServer): Record<string, string> {
+  const conninfo = { host, port, user, password, application_name: STANDBY_NAME }
+  const pairs = Object.entries(conninfo).map(([key, value]) => `${key}=${value}`)
+  return { primary_conninfo: pairs.join(' ') }
+}
+
+/** The files of a server that has stopped in good order need no more than to be copied. */
+async function copyOf(
+  { dataFolder, shutDown, startUp }: PostgresServer,
+  programs: PostgresPrograms,
+  folder: string,
+): Promise<void> {
+  await shutDown()
+  await mustRun(['cp', '-a', dataFolder, join(folder, 'data')])
+  writeForServer(programs, join(folder, 'data/standby.signal'), '')
+  await startUp()
 }
 
 async function startOnSomePort(server: Postmaster, port: number | undefined): Promise<void> {
@@ -211,7 +241,8 @@ class Postmaster {
   async start(port: number): Promise<void> {
     if (this.#process !== null) throw new Error('the PostgreSQL server is running already')
     this.port = port
-    const ready = this.#journal.next('database system is ready to accept connections')
+    // A standby is ready to accept read-only connections.
+    const ready = this.#journal.next('database system is ready to accept ')
     const child = Bun.spawn([this.#programs.postgres, ...this.#arguments()], {
       cwd: '/',
       env: postgresEnvironment(),

@@ -67,6 +67,7 @@ export interface Service<Kind extends Listening = Listener> {
   /** Why upstreams were not reached, as `block: cause`. */
   readonly unreached: string[]
   readonly listener: Kind
+  /** Of the blocks that it was started with, in their order. */
   readonly upstreams: readonly Upstream[]
   /** Of what it was started with. */
   readonly tenancy: Tenancy
@@ -203,10 +204,11 @@ function edgesOf(fakes: readonly FakeStep[]): FromClientStep[] {
     }))
 }
 
-function upstreamOn(
+/** The upstream of a block, by its place among them. */
+export function upstreamOn(
   port: number,
   index: number,
-  { dial, network = 'tcp' }: Pick<ServiceOptions, 'dial' | 'network'>,
+  { dial, network = 'tcp' }: Pick<ServiceOptions, 'dial' | 'network'> = {},
 ): Upstream {
   return new Upstream({
     group: 'default',

@@ -3,10 +3,13 @@ import { POOL_SUMMING, UPSTREAM_SUMMING } from '../../src/metrics/block-past.ts'
 import { Past } from '../../src/metrics/past.ts'
 
 test('failures and probes of a block are added up, and it is up as its newest upstream is', () => {
-  const upstream = (block: string, count: number, usable: boolean) => ({
+  const upstream = (block: string, count: number, usable: boolean, present = count) => ({
     group: 'default',
     block,
     failures: count,
+    sessions: present,
+    routed: count * 1000,
+    role: { wanted: 'primary', known: usable ? 'primary' : 'standby', promotions: count } as const,
     health: { usable, probes: count * 10, probeFailures: count * 100 },
   })
   const past = new Past(UPSTREAM_SUMMING)
@@ -16,7 +19,7 @@ test('failures and probes of a block are added up, and it is up as its newest up
     upstream('reads', 5, true),
     upstream('writes', 4, true),
   ])
-  expect(all).toEqual([upstream('writes', 7, false), upstream('reads', 5, true)])
+  expect(all).toEqual([upstream('writes', 7, false, 6), upstream('reads', 5, true)])
 })
 
 test('pools of a block are added up; of one that is gone the counts alone', () => {

@@ -33,8 +33,11 @@ const UPSTREAM = {
   group: 'default',
   block: 'writes',
   failures: 9,
+  sessions: 31,
+  routed: 32,
+  role: { wanted: 'primary', known: 'standby', promotions: 33 },
   health: { usable: true, probes: 24, probeFailures: 25 },
-}
+} as const
 
 const RELOADED: GenerationSources = {
   generations: () => [
@@ -131,6 +134,56 @@ function sources(sessionsOpen: () => number): CountSources {
   }
 }
 
+const LINES = [
+  'postern_sessions_open{group="default"} 2',
+  'postern_sessions_total{group="default"} 10',
+  'postern_sessions_expelled_total{group="default"} 7',
+  'postern_generation_number 5',
+  'postern_generations_live 2',
+  'postern_generation_sessions{generation="4"} 1',
+  'postern_reloads_total{outcome="refused"} 3',
+  'postern_bytes_total{group="default",direction="to_client"} 103',
+  'postern_tls_connections_total{group="default",version="TLSv1.3"} 30',
+  'postern_tls_failures_total{group="default",cause="timeout"} 31',
+  'postern_tls_required_total{group="default"} 32',
+  'postern_tls_certificate_changes_total{group="default",outcome="used"} 33',
+  'postern_tls_certificate_changes_total{group="default",outcome="refused"} 34',
+  'postern_datagrams_total{group="default",direction="from_client"} 50',
+  'postern_datagrams_total{group="default",direction="to_client"} 53',
+  'postern_datagrams_dropped_total{group="default",cause="queue"} 54',
+  'postern_upstream_failures_total{group="default",block="writes"} 9',
+  'postern_receive_deadlines_total{group="default"} 20',
+  'postern_receive_timeouts_total{group="default"} 21',
+  'postern_send_deadlines_total{group="default"} 22',
+  'postern_failovers_total{group="default"} 23',
+  'postern_upstream_up{group="default",block="writes"} 1',
+  'postern_upstream_sessions{group="default",block="writes"} 31',
+  'postern_routed_total{group="default",block="writes"} 32',
+  'postern_upstream_promotions_total{group="default",block="writes"} 33',
+  'postern_upstream_role{group="default",block="writes",role="primary"} 0',
+  'postern_upstream_role{group="default",block="writes",role="standby"} 1',
+  'postern_upstream_probes_total{group="default",block="writes"} 24',
+  'postern_upstream_probe_failures_total{group="default",block="writes"} 25',
+  'postern_step_failures_total{plugin="audit",hook="onOpening"} 11',
+  'postern_plugin_calls_total{plugin="audit",hook="onOpening"} 1',
+  'postern_plugin_failures_total{plugin="audit",hook="onOpening"} 1',
+  'postern_plugin_timeouts_total{plugin="audit",hook="onOpening"} 1',
+  'postern_plugin_call_seconds_bucket{plugin="audit",hook="onOpening",le="1"} 0',
+  'postern_plugin_call_seconds_bucket{plugin="audit",hook="onOpening",le="5"} 1',
+  'postern_plugin_call_seconds_sum{plugin="audit",hook="onOpening"} 2',
+  'postern_plugin_call_seconds_count{plugin="audit",hook="onOpening"} 1',
+  'postern_plugin_traps_total{plugin="audit",kind="stack"} 15',
+  'postern_plugin_limit_hits_total{plugin="audit",limit="kvBytesMax"} 16',
+  'postern_plugin_fuel_total{plugin="audit"} 17',
+  'postern_plugin_deadline_hits_total{plugin="audit"} 18',
+  'postern_plugin_deadline_extensions_total{plugin="audit"} 19',
+  'postern_plugin_memory_bytes{plugin="audit"} 65536',
+  'postern_plugin_restarts_total{plugin="audit"} 14',
+  'postern_plugin_start_time_seconds{plugin="audit"} 1795000000.5',
+  'postern_plugin_state{plugin="audit",runtime="wasm",state="ready"} 1',
+  'postern_plugin_state{plugin="audit",runtime="wasm",state="broken"} 0',
+]
+
 test('every count is on the page, and is read when the page is asked for', async () => {
   const meter = createMeter()
   let open = 1
@@ -141,50 +194,5 @@ test('every count is on the page, and is read when the page is asked for', async
   open = 2
   const page = await createMergedPage({ meter, log: pino({ level: 'silent' }) })()
   const lines = page.split('\n')
-  for (const line of [
-    'postern_sessions_open{group="default"} 2',
-    'postern_sessions_total{group="default"} 10',
-    'postern_sessions_expelled_total{group="default"} 7',
-    'postern_generation_number 5',
-    'postern_generations_live 2',
-    'postern_generation_sessions{generation="4"} 1',
-    'postern_reloads_total{outcome="refused"} 3',
-    'postern_bytes_total{group="default",direction="to_client"} 103',
-    'postern_tls_connections_total{group="default",version="TLSv1.3"} 30',
-    'postern_tls_failures_total{group="default",cause="timeout"} 31',
-    'postern_tls_required_total{group="default"} 32',
-    'postern_tls_certificate_changes_total{group="default",outcome="used"} 33',
-    'postern_tls_certificate_changes_total{group="default",outcome="refused"} 34',
-    'postern_datagrams_total{group="default",direction="from_client"} 50',
-    'postern_datagrams_total{group="default",direction="to_client"} 53',
-    'postern_datagrams_dropped_total{group="default",cause="queue"} 54',
-    'postern_upstream_failures_total{group="default",block="writes"} 9',
-    'postern_receive_deadlines_total{group="default"} 20',
-    'postern_receive_timeouts_total{group="default"} 21',
-    'postern_send_deadlines_total{group="default"} 22',
-    'postern_failovers_total{group="default"} 23',
-    'postern_upstream_up{group="default",block="writes"} 1',
-    'postern_upstream_probes_total{group="default",block="writes"} 24',
-    'postern_upstream_probe_failures_total{group="default",block="writes"} 25',
-    'postern_step_failures_total{plugin="audit",hook="onOpening"} 11',
-    'postern_plugin_calls_total{plugin="audit",hook="onOpening"} 1',
-    'postern_plugin_failures_total{plugin="audit",hook="onOpening"} 1',
-    'postern_plugin_timeouts_total{plugin="audit",hook="onOpening"} 1',
-    'postern_plugin_call_seconds_bucket{plugin="audit",hook="onOpening",le="1"} 0',
-    'postern_plugin_call_seconds_bucket{plugin="audit",hook="onOpening",le="5"} 1',
-    'postern_plugin_call_seconds_sum{plugin="audit",hook="onOpening"} 2',
-    'postern_plugin_call_seconds_count{plugin="audit",hook="onOpening"} 1',
-    'postern_plugin_traps_total{plugin="audit",kind="stack"} 15',
-    'postern_plugin_limit_hits_total{plugin="audit",limit="kvBytesMax"} 16',
-    'postern_plugin_fuel_total{plugin="audit"} 17',
-    'postern_plugin_deadline_hits_total{plugin="audit"} 18',
-    'postern_plugin_deadline_extensions_total{plugin="audit"} 19',
-    'postern_plugin_memory_bytes{plugin="audit"} 65536',
-    'postern_plugin_restarts_total{plugin="audit"} 14',
-    'postern_plugin_start_time_seconds{plugin="audit"} 1795000000.5',
-    'postern_plugin_state{plugin="audit",runtime="wasm",state="ready"} 1',
-    'postern_plugin_state{plugin="audit",runtime="wasm",state="broken"} 0',
-  ]) {
-    expect(lines).toContain(line)
-  }
+  for (const line of LINES) expect(lines).toContain(line)
 })

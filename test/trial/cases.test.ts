@@ -128,13 +128,16 @@ describe('every verdict is seen, and what the gateway makes of it', () => {
     ).toEqual([])
   })
 
-  test('route, before the login and to blocks that there are', async () => {
+  test('route, before the login or between transactions, to blocks that there are', async () => {
     const head = `${PATIENT}blocks: [replica]\nconfig: { opening: route }\n`
     const opens = '      - hook: onOpening\n        expect: { verdict: { route: replica } }\n'
     expect(await wrong(verdicts, opens, head)).toEqual([])
     const late = '      - client: { Query: /*route*/ }\n        expect: { verdict: route }\n'
-    expect(await wrong(verdicts, late)).toEqual([
-      '1 client Query: onTrafficFromClient: a session can be routed only before it logs in',
+    expect(await wrong(verdicts, late)).toEqual([])
+    const busy = '      - client: [Query: begin, Query: /*route*/]\n'
+    expect(await wrong(verdicts, busy)).toEqual([
+      '1 client Query, Query: onTrafficFromClient: a session that is logged in can be routed ' +
+        'only between two transactions',
     ])
   })
 

@@ -9,7 +9,12 @@ import {
 import { Upstream } from '../../src/upstream/upstream.ts'
 
 const NOBODY: Asking = {}
-const STRATEGIES: readonly Strategy[] = ['ROUND_ROBIN', 'RANDOM', 'WEIGHTED_ROUND_ROBIN']
+const STRATEGIES: readonly Strategy[] = [
+  'ROUND_ROBIN',
+  'RANDOM',
+  'WEIGHTED_ROUND_ROBIN',
+  'LEAST_CONNECTIONS',
+]
 
 const upstreamNamed = (block: string): Upstream =>
   new Upstream({
@@ -87,6 +92,46 @@ describe('by weight', () => {
 
   test('weights are without effect on other strategies', () => {
     expect(turns(balance('ROUND_ROBIN', { weights }), 3)).toBe('abc')
+  })
+})
+
+describe('to the fewest sessions', () => {
+  /** Chooses as often, and each session stays. */
+  const filled = (balancer: Balancer, count: number): string =>
+    Array.from({ length: count }, () => {
+      const upstream = balancer.next(NOBODY)
+      upstream.sessions += 1
+      return upstream.block
+    }).join('')
+
+  test('a block gets sessions until it has as many as the others', () => {
+    const balancer = balance('LEAST_CONNECTIONS')
+    balancer.named('a')!.sessions = 3
+    balancer.named('b')!.sessions = 1
+    expect(shares(filled(balancer, 5))).toEqual({ a: 0, b: 2, c: 3 })
+    expect(shares(filled(balancer, 300))).toEqual({ a: 100, b: 100, c: 100 })
+  })
+
+  test('among equals in turn, so that a first one is no favourite', () => {
+    expect(turns(balance('LEAST_CONNECTIONS'), 6)).toBe('abcabc')
+  })
+
+  test('weights are kept, and a block without one gets nothing', () => {
+    const some = new Map(Object.entries({ a: 3, b: 1 }))
+    const balancer = balance('LEAST_CONNECTIONS', { weights: some })
+    expect(shares(filled(balancer, 400))).toEqual({ a: 300, b: 100, c: 0 })
+  })
+
+  test('no rules are no weights', () => {
+    const balancer = balance('LEAST_CONNECTIONS', { weights: new Map() })
+    expect(shares(filled(balancer, 30))).toEqual({ a: 10, b: 10, c: 10 })
+  })
+
+  test('a block that is out gets nothing, and gets more when it is back', () => {
+    const balancer = balance('LEAST_CONNECTIONS', { out: 'c' })
+    expect(shares(filled(balancer, 20))).toEqual({ a: 10, b: 10, c: 0 })
+    balancer.named('c')?.health.connected()
+    expect(shares(filled(balancer, 10))).toEqual({ a: 0, b: 0, c: 10 })
   })
 })
 

@@ -3,6 +3,8 @@ import {
   Health,
   PROBE_BACKOFF_MS,
   PROBE_BACKOFF_MS_MAX,
+  PROBE_HURRY_MS,
+  PROBE_HURRY_MS_MAX,
   type Watching,
 } from '../../src/upstream/health.ts'
 import type { Probed } from '../../src/upstream/probe.ts'
@@ -208,4 +210,79 @@ test('a probe that throws is one that failed', async () => {
   const { health } = watched({ atOnce: true, probe: () => Promise.reject(new Error('odd')) })
   for (let turn = 0; turn < 5; turn++) await Promise.resolve()
   expect(health).toMatchObject({ state: 'suspected', lastError: 'Error: odd' })
+})
+
+describe('what a probe finds is awaited', () => {
+  test('probes follow each other closely, and less so where nobody answers', async () => {
+    const { health, asked, answer } = watched()
+    health.hurry(true)
+    expect(asked).toHaveLength(1)
+    const waits = [
+      [ANSWERED, PROBE_HURRY_MS],
+      [FAILED, PROBE_HURRY_MS],
+      [FAILED, 2 * PROBE_HURRY_MS],
+      [FAILED, PROBE_HURRY_MS_MAX],
+      [FAILED, PROBE_HURRY_MS_MAX],
+      [ANSWERED, PROBE_HURRY_MS],
+    ] as const
+    for (const [index, [probed, waitMs]] of waits.entries()) {
+      await answer(probed)
+      pass(waitMs - 1)
+      expect(asked).toHaveLength(index + 1)
+      pass(1)
+      expect(asked).toHaveLength(index + 2)
+    }
+    health.hurry(false)
+    await answer(ANSWERED)
+    pass(PERIOD_MS - 1)
+    expect(asked).toHaveLength(waits.length + 1)
+  })
+
+  test('also with a period of 0', async () => {
+    const { health, asked, answer } = watched({ periodMs: 0 })
+    health.hurry(true)
+    await answer(ANSWERED)
+    pass(PROBE_HURRY_MS)
+    expect(asked).toHaveLength(2)
+  })
+})
+
+describe('something has happened', () => {
+  test('a probe is made at once, and not more than one in a while', async () => {
+    const { health, asked, answer } = watched()
+    health.recheck()
+    expect(asked).toHaveLength(1)
+    await answer(ANSWERED)
+    for (let times = 0; times < 100; times++) health.recheck()
+    expect(asked).toHaveLength(1)
+    pass(PROBE_HURRY_MS)
+    expect(asked).toHaveLength(2)
+  })
+
+  test('while a probe is under way: another follows, as the first may be too early', async () => {
+    const { health, asked, answer } = watched({ atOnce: true })
+    health.recheck()
+    await answer(ANSWERED)
+    pass(PROBE_HURRY_MS)
+    expect(asked).toHaveLength(2)
+    await answer(ANSWERED)
+    pass(PERIOD_MS - 1)
+    expect(asked).toHaveLength(2)
+  })
+
+  test('whatever is found is told', async () => {
+    let told = 0
+    const { health, answer } = watched({
+      atOnce: true,
+      found: () => {
+        told += 1
+      },
+    })
+    await answer(ANSWERED)
+    expect(told).toBe(1)
+    health.attemptFailed('ECONNREFUSED')
+    expect(told).toBe(2)
+    health.dialFailed('ECONNREFUSED')
+    expect(told).toBe(3)
+  })
 })

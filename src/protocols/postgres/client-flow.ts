@@ -29,6 +29,8 @@ import { FRONTEND, FRONTEND_PLAIN, FRONTEND_TAGS, NOTHING_PLAIN, unwanted } from
 import type { Talk } from './talk.ts'
 
 const EMPTY: Uint8Array = new Uint8Array(0)
+/** Where the name of a statement begins in a Parse; the unnamed one has none. */
+const NAME_AT = HEADER_BYTES
 
 /** Messages that begin a statement: a unit begins with one and has no second. */
 function begins(tag: number): boolean {
@@ -54,6 +56,8 @@ export class PostgresClientFlow implements ClientFlow, Judge {
   #told = false
   /** Where the gateway lets clients in by itself, else null. */
   readonly #door: Door | null
+  /** The first bytes of a Parse that passes; made for the first one. */
+  #name: Uint8Array | null = null
   /** Kept where the gateway logs in for the client, which is told what it had asked for. */
   startup: Uint8Array = EMPTY
 
@@ -112,6 +116,7 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     for (let at = 0, total = 0; at < chunk.length; at += total) {
       total = 1 + lengthAt(chunk, at)
       ledger.note(chunk[at]!, total)
+      if (chunk[at] === FRONTEND.Parse) talk.prepares ||= chunk[at + NAME_AT] !== 0
     }
     return true
   }
@@ -236,6 +241,10 @@ export class PostgresClientFlow implements ClientFlow, Judge {
       if (tag !== FRONTEND.Sync || !talk.endSwallowing()) return 'drop'
     }
     if (this.#wanted !== null && this.#wanted[tag] === 1) return 'hold'
+    if (tag === FRONTEND.Parse && this.#door !== null && !talk.prepares) {
+      this.#name ??= new Uint8Array(NAME_AT + 1)
+      this.#reader.tap = this.#name
+    }
     talk.ledger.note(tag, total)
     return 'pass'
   }
@@ -252,8 +261,10 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     return 'drop'
   }
 
-  finish(): boolean {
-    if (this.#reader.tap !== null) this.#talk.binding.chosen(this.#reader.tap)
+  finish(tag: number): boolean {
+    const { tap } = this.#reader
+    if (tap !== null && tag === FRONTEND.Parse) this.#talk.prepares ||= tap[NAME_AT] !== 0
+    else if (tap !== null) this.#talk.binding.chosen(tap)
     return this.#door !== null && !this.#talk.loggedIn
   }
 
@@ -289,6 +300,7 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     for (let at = 0, total = 0; at < bytes.length; at += total) {
       total = 1 + lengthAt(bytes, at)
       ledger.note(bytes[at]!, total)
+      if (bytes[at] === FRONTEND.Parse) this.#talk.prepares ||= bytes[at + NAME_AT] !== 0
       if (bytes[at] === FRONTEND.Terminate && this.#talk.lent) end = at
     }
     return end === bytes.length ? bytes : bytes.subarray(0, end)

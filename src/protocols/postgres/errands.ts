@@ -9,6 +9,8 @@ import type {
   Errands,
   PoolLogin,
   Refused,
+  RoleErrands,
+  ServerStanding,
   ServerState,
 } from '../protocol.ts'
 import { IDLE } from './ledger.ts'
@@ -98,6 +100,45 @@ class Exchange implements Errand {
   }
 }
 
+/** Whether it takes writes. Nothing of it needs a privilege. */
+const KIND_QUERY =
+  "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' ELSE 'primary' END"
+/** Of a primary the number of its timeline: each promotion begins a new one. */
+const TIMELINE_QUERY = `SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN
+  pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) END`
+
+/** A timeline, as it stands in the names of files. */
+const TIMELINE = /^[0-9A-F]{8}$/
+
+/** Asks for the role, and for the timeline too, which relatives of PostgreSQL need not have. */
+function askRole(state: ServerState, told: (standing: ServerStanding) => void): Errand {
+  const values: string[] = ['', '']
+  let error: Refused | null = null
+  let answered = 0
+  const react: Reaction = (tag, body) => {
+    if (tag === BACKEND.DataRow) values[answered] = soleValue(body)
+    if (tag === BACKEND.ErrorResponse && answered === 0) error = refusedBy(body)
+    if (tag !== BACKEND.ReadyForQuery || ++answered < values.length) return null
+    if (error !== null) return failure(error)
+    const [kind, timeline] = values
+    if (kind === 'standby') told({ kind, timeline: 0 })
+    else if (kind === 'primary') told({ kind, timeline: timelineOf(timeline!) })
+    else return violation('the server does not say whether it is the primary')
+    return DONE
+  }
+  const opening = Buffer.concat([query(KIND_QUERY), query(TIMELINE_QUERY)])
+  return new Exchange(state, opening, react, ANSWER_BYTES_MAX)
+}
+
+/** Of a row with one column: the number of columns, the length of the value, the value. */
+function soleValue(row: Uint8Array): string {
+  return Buffer.from(row.subarray(6)).toString('latin1')
+}
+
+function timelineOf(value: string): number {
+  return TIMELINE.test(value) ? Number.parseInt(value, 16) : 0
+}
+
 /** Runs statements, one Query each; fails with the first error. Afterwards the session is idle. */
 function run(state: ServerState, statements: readonly string[]): Errand {
   let owed = statements.length
@@ -153,10 +194,13 @@ class LogIn implements Errand {
 /** A new connection is told who we are, so that its operator can tell. */
 const APPLICATION_NAME = 'postern'
 
-/** The errands of one pool. */
-export function postgresErrands(login: PoolLogin): Errands {
-  const { user, database, resetQuery, cleartextPermitted } = login
-  const credentials = new Credentials(new Secret(login.password))
+/** Who logs in, and may say so. */
+type Account = Omit<PoolLogin, 'resetQuery'>
+
+/** The errands for which nobody's settings matter. */
+export function postgresRoleErrands(account: Account): RoleErrands {
+  const { user, database, cleartextPermitted } = account
+  const credentials = new Credentials(new Secret(account.password))
   return {
     farewell: message(FRONTEND.Terminate, EMPTY),
     logIn(state) {
@@ -164,6 +208,17 @@ export function postgresErrands(login: PoolLogin): Errands {
       const options = { user, database, credentials, parameters, cleartextPermitted }
       return new LogIn(new ClientLogin(options), state)
     },
+    askRole,
+    // Reported from PostgreSQL 14 on.
+    readOnly: ({ parameters }) => parameters.get('in_hot_standby') === 'on',
+  }
+}
+
+/** The errands of one pool. */
+export function postgresErrands(login: PoolLogin): Errands {
+  const { resetQuery } = login
+  return {
+    ...postgresRoleErrands(login),
     assume(startup, baseline) {
       const read = readStartup(startup)
       return read.kind === 'malformed' ? null : assumedFor(read.parameters, baseline)

@@ -9,7 +9,7 @@ import type {
 } from '../protocol.ts'
 import { PostgresClientFlow } from './client-flow.ts'
 import { greeting } from './door.ts'
-import { postgresErrands } from './errands.ts'
+import { postgresErrands, postgresRoleErrands } from './errands.ts'
 import { IDLE } from './ledger.ts'
 import { parameterStatus } from './login/answers.ts'
 import { errorResponse } from './messages.ts'
@@ -44,6 +44,9 @@ class PostgresConversation implements Conversation {
   }
   get routable(): boolean {
     return this.fromClient.routable
+  }
+  get prepares(): boolean {
+    return this.#talk.prepares
   }
   get idle(): boolean {
     return this.#talk.ledger.quiet
@@ -129,5 +132,6 @@ export const POSTGRES: Protocol = {
   cancelTarget,
   converse: (options) => new PostgresConversation(options),
   errands: postgresErrands,
+  roleErrands: postgresRoleErrands,
   cancelRequest,
 }

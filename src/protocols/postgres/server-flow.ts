@@ -9,7 +9,16 @@ import type {
   Share,
   Wishes,
 } from '../protocol.ts'
-import { areWhole, copyFail, errorResponse, errorText, SYNC, walk, warning } from './messages.ts'
+import {
+  areWhole,
+  copyFail,
+  errorField,
+  errorResponse,
+  errorText,
+  SYNC,
+  walk,
+  warning,
+} from './messages.ts'
 import { partsOf, shareOf } from './parts.ts'
 import { type Fate, HEADER_BYTES, type Judge, joined, lengthAt, MessageReader } from './reader.ts'
 import { numberAt } from './startup.ts'
@@ -20,6 +29,8 @@ const EMPTY: Uint8Array = new Uint8Array(0)
 /** Authentication messages that the client need not answer: Ok and SASLFinal. */
 const AUTHENTICATION_OK = 0
 const AUTHENTICATION_SASL_FINAL = 12
+/** The code of a write where none is possible. */
+const READ_ONLY = '25006'
 /** More than any BackendKeyData (256 bytes of key in protocol 3.2). */
 const TAP_BYTES = 512
 
@@ -102,6 +113,7 @@ export class PostgresServerFlow implements Flow, Judge {
       if (tag === BACKEND.ReadyForQuery) ledger.status = chunk[at + HEADER_BYTES]!
       ledger.reply(tag)
       this.endedInError = tag === BACKEND.ErrorResponse
+      if (this.endedInError) this.#failed(chunk.subarray(at, at + 1 + lengthAt(chunk, at)))
     }
     ledger.boundary = false
     return true
@@ -136,6 +148,9 @@ export class PostgresServerFlow implements Flow, Judge {
     talk.midReply = true
     talk.ledger.reply(tag)
     this.endedInError = tag === BACKEND.ErrorResponse
+    if (this.endedInError && talk.writeRefused !== null) {
+      this.#reader.tap = new Uint8Array(Math.min(total, TAP_BYTES))
+    }
     if (this.#dropping) {
       if (tag === BACKEND.ReadyForQuery) this.#dropping = false
       else if (tag !== BACKEND.ParameterStatus && tag !== BACKEND.NotificationResponse) {
@@ -166,7 +181,14 @@ export class PostgresServerFlow implements Flow, Judge {
     return ends && this.#cutsReplies
   }
 
+  /** Somebody may want to know that a server which should take writes does not. */
+  #failed(error: Uint8Array): void {
+    const { writeRefused } = this.#talk
+    if (writeRefused !== null && errorField(error, 'C') === READ_ONLY) writeRefused()
+  }
+
   #tapped(tag: number, message: Uint8Array): void {
+    if (tag === BACKEND.ErrorResponse) return this.#failed(message)
     if (message.length < HEADER_BYTES + 4) return
     if (tag === BACKEND.BackendKeyData) {
       this.#talk.cancelKey = Buffer.from(message.subarray(HEADER_BYTES)).toString('hex')

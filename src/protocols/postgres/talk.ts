@@ -45,6 +45,10 @@ export class Talk {
   certificate: ShownCertificate | null = null
   /** True from the last words of a client on whose server connection is only lent. */
   leaving = false
+  /** The client has named a statement. */
+  prepares = false
+  /** Told of a write that the server does not take; null: nobody wants to know. */
+  readonly writeRefused: (() => void) | null
   /** True while a message of the server has begun and not ended. */
   midReply = false
   /** No step wants anything: so nothing is ever refused or answered by the gateway. */
@@ -52,8 +56,9 @@ export class Talk {
   #emitted: OwnReply[] = []
 
   constructor(options: Omit<ConversationOptions, 'limits'>) {
-    const { waker, fromClient, fromServer, gate, encryption } = options
+    const { waker, fromClient, fromServer, gate, encryption, writeRefused = null } = options
     this.waker = waker
+    this.writeRefused = writeRefused
     this.lent = gate !== null
     // Where the gateway logs in by itself, a binding of the client never gets to the server.
     this.binding = new ChannelBinding(this.lent ? undefined : encryption)

@@ -227,3 +227,29 @@ describe('the server connection is left', () => {
     expect(stage.conversation.leaves).toBeNull()
   })
 })
+
+describe('a statement that a client has named', () => {
+  const named = parse({ name: 'mine', sql: 'select' })
+  const unnamed = parse({ sql: 'select' })
+
+  test('is known of, however it comes and whoever looks', () => {
+    for (const options of [{}, { fromClient: () => 'forward' }] satisfies StageOptions[]) {
+      for (const cut of [unnamed.length + named.length, 1]) {
+        const stage = entered(options)
+        const say = (bytes: Uint8Array): void => {
+          for (let at = 0; at < bytes.length; at += cut) stage.client(bytes.subarray(at, at + cut))
+        }
+        say(unnamed)
+        expect(stage.conversation.prepares).toBeFalse()
+        say(concat(unnamed, named))
+        expect(stage.conversation.prepares).toBeTrue()
+      }
+    }
+  })
+
+  test('is none where a step has refused it', () => {
+    const stage = entered({ fromClient: () => ({ deny: REFUSED }) })
+    stage.client(named)
+    expect(stage.conversation.prepares).toBeFalse()
+  })
+})

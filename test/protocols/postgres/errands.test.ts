@@ -132,3 +132,63 @@ describe('what a client will see is known', () => {
     expect(assume(params)).toBeNull()
   })
 })
+
+describe('asking for the role', () => {
+  const ask = (...said: readonly Uint8Array[]) => {
+    const told: unknown[] = []
+    const errand = errands.askRole(newState(), (standing) => told.push(standing))
+    hear(errand, concat(...said))
+    return { told, outcome: errand.outcome, opening: textOf(errand.opening) }
+  }
+  const answer = (value: string) => [
+    ...[says.columns(), says.row(value), says.complete('SELECT 1'), says.ready()],
+  ]
+
+  test('is told of a standby, and of a primary with the number of its timeline', () => {
+    const { told, outcome, opening } = ask(...answer('standby'), ...answer(''))
+    expect(opening).toContain('pg_catalog.pg_is_in_recovery()')
+    expect(outcome).toEqual({ kind: 'done' })
+    expect(told).toEqual([{ kind: 'standby', timeline: 0 }])
+    expect(ask(...answer('primary'), ...answer('0000000C')).told).toEqual([
+      { kind: 'primary', timeline: 12 },
+    ])
+  })
+
+  test('is told of a primary also where it has no timeline', () => {
+    const unknown = [says.error('42883', 'no such function'), says.ready()]
+    for (const second of [unknown, answer(''), answer('0000000G')]) {
+      const { told, outcome } = ask(...answer('primary'), ...second)
+      expect(outcome).toEqual({ kind: 'done' })
+      expect(told).toEqual([{ kind: 'primary', timeline: 0 }])
+    }
+  })
+
+  test('is under way until both are answered', () => {
+    expect(ask(...answer('primary'))).toMatchObject({ told: [], outcome: null })
+  })
+
+  test.each([
+    ['nothing', [says.complete('SELECT 0'), says.ready()]],
+    ['another word', answer('maybe')],
+    ['an empty row', [says.columns(), says.row(), says.complete('SELECT 1'), says.ready()]],
+  ])('has failed where the answer is %s', (_what, said) => {
+    const { told, outcome } = ask(...said, ...answer('00000001'))
+    expect(told).toEqual([])
+    expect(outcome).toMatchObject({ refused: { code: '08P01' } })
+  })
+
+  test('has failed with the error of the server', () => {
+    const { told, outcome } = ask(says.error('42501', 'no'), says.ready(), ...answer('00000001'))
+    expect(told).toEqual([])
+    expect(outcome).toMatchObject({ refused: { code: '42501', message: 'no' } })
+  })
+
+  test('is answered before it is asked where the server reports it', () => {
+    const state = newState()
+    expect(errands.readOnly(state)).toBeFalse()
+    state.parameters.set('in_hot_standby', 'off')
+    expect(errands.readOnly(state)).toBeFalse()
+    state.parameters.set('in_hot_standby', 'on')
+    expect(errands.readOnly(state)).toBeTrue()
+  })
+})

@@ -239,3 +239,29 @@ function countOf(bytes: Uint8Array): number {
   for (let at = 0; at < bytes.length; at += 1 + view.getInt32(at + 1)) count += 1
   return count
 }
+
+describe('a write that the server does not take', () => {
+  const readOnly = server.error('25006', 'cannot execute INSERT in a read-only transaction')
+  const reply = concat(readOnly, server.ready())
+  const WAYS: Readonly<Record<string, StageOptions>> = {
+    'that nobody looks at': {},
+    'that a step looks at': { fromServer: () => 'forward' },
+  }
+
+  for (const [way, options] of Object.entries(WAYS)) {
+    test(`is told in a reply ${way}, however it is cut, and goes to the client as it is`, () => {
+      let told = 0
+      const writeRefused = (): void => {
+        told += 1
+      }
+      const stage = asked(query('insert'), { ...options, writeRefused })
+      stage.server(reply)
+      expect(told).toBe(1)
+      expect(stage.clientReadShort()).toEqual(['ErrorResponse 25006', 'ReadyForQuery I'])
+      for (const byte of reply) stage.server(new Uint8Array([byte]))
+      expect(told).toBe(2)
+      stage.server(server.error('42501', 'the code 25006 in a text is none'), server.ready())
+      expect(told).toBe(2)
+    })
+  }
+})

@@ -29,6 +29,7 @@ export interface StageOptions {
   readonly limits?: Partial<FlowLimits>
   readonly gate?: Gate
   readonly encryption?: EncryptionTerms
+  readonly writeRefused?: () => void
 }
 
 export const DENIAL: Refused = { code: '42501', message: 'no' }
@@ -92,6 +93,7 @@ export class Stage {
       limits: { messageBytesMax: 2 ** 24, budget: this.budget, ...options.limits },
       gate: options.gate ?? null,
       ...(options.encryption === undefined ? {} : { encryption: options.encryption }),
+      writeRefused: options.writeRefused ?? null,
       waker: {
         wakeToServer: () => this.#work('client'),
         wakeToClient: () => this.#work('server'),

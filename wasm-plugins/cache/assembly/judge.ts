@@ -8,7 +8,7 @@ import { hasOpenQuote, isCut, next, open, word } from '../../sdk/assembly/sql/to
 import { Word } from '../../sdk/assembly/sql/words'
 import { Reason } from './counts'
 import { ALL } from './databases'
-import { readTokens, Seen, spells } from './seen'
+import { readTokens, Seen, spells } from '../../shared/assembly/seen'
 
 /** Its result may be kept and told to others. */
 export const KEEPS: i32 = 1

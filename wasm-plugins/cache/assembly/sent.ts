@@ -15,7 +15,7 @@ import {
 } from './judge'
 import { Prepared } from './prepared'
 import { takeRecording } from './recordings'
-import { tellsTime } from './seen'
+import { tellsTime } from '../../shared/assembly/seen'
 
 const messages = new Messages()
 const query = new Query()

@@ -11,6 +11,10 @@ import { Call, callOf } from './functions'
 export class Seen {
   static unknown: bool = false
   static volatile: bool = false
+  /** Of what is volatile, something is bound to this session or this server. */
+  static bound: bool = false
+  /** Of what is bound, something stays with the session. */
+  static held: bool = false
   static sets: bool = false
   static locks: bool = false
   static temporary: bool = false
@@ -38,6 +42,8 @@ const enum Before {
 export function readTokens(sql: Slice): void {
   Seen.unknown = false
   Seen.volatile = false
+  Seen.bound = false
+  Seen.held = false
   Seen.sets = false
   Seen.locks = false
   Seen.temporary = false
@@ -95,6 +101,13 @@ function note(call: Call): void {
       break
     case Call.Volatile:
       Seen.volatile = true
+      break
+    case Call.Held:
+      Seen.held = true
+    // falls through
+    case Call.Bound:
+      Seen.volatile = true
+      Seen.bound = true
       break
     case Call.Setting:
       Seen.sets = true

@@ -1,7 +1,7 @@
 /**
- * What may stand before a parenthesis in a statement that is answered from memory: functions of
- * PostgreSQL whose result depends on nothing but their arguments, the data and settings that are
- * part of the key; keywords and types. Of the rest some are known to change nothing.
+ * What may stand before a parenthesis in a statement that only reads: functions of PostgreSQL whose
+ * result depends on nothing but their arguments, the data and settings; keywords and types. Of the
+ * rest some are known to change no rows, and of these some belong to the session or the server.
  */
 import { lower } from '../../sdk/assembly/slice'
 
@@ -71,25 +71,34 @@ const FUNCTIONS =
 /** These answer otherwise at once, or of the session, but write no rows. */
 const VOLATILE =
   'now random random_normal clock_timestamp statement_timestamp transaction_timestamp timeofday ' +
-  'age setseed currval lastval gen_random_uuid uuidv4 uuidv7 uuid_generate_v1 ' +
+  'age gen_random_uuid uuidv4 uuidv7 uuid_generate_v1 ' +
   'uuid_generate_v1mc uuid_generate_v4 pg_sleep pg_sleep_for pg_sleep_until version ' +
   'current_setting current_database current_schema current_schemas current_query ' +
-  'pg_backend_pid pg_is_in_recovery pg_postmaster_start_time pg_conf_load_time pg_typeof ' +
+  'pg_postmaster_start_time pg_conf_load_time pg_typeof ' +
   'pg_column_size pg_total_relation_size pg_relation_size pg_table_size pg_indexes_size ' +
   'pg_database_size pg_size_pretty pg_get_userbyid pg_get_expr pg_get_constraintdef ' +
   'pg_get_indexdef pg_get_viewdef pg_get_functiondef pg_get_serial_sequence ' +
   'pg_get_function_result pg_get_function_arguments pg_get_function_identity_arguments ' +
   'pg_table_is_visible pg_type_is_visible pg_function_is_visible pg_encoding_to_char ' +
-  'pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock pg_advisory_unlock_shared ' +
-  'pg_advisory_unlock_all pg_advisory_xact_lock pg_advisory_xact_lock_shared ' +
-  'pg_try_advisory_lock pg_try_advisory_lock_shared pg_try_advisory_xact_lock ' +
-  'pg_try_advisory_xact_lock_shared pg_notify pg_cancel_backend pg_terminate_backend ' +
-  'pg_stat_get_activity pg_current_xact_id pg_current_snapshot pg_current_wal_lsn ' +
-  'txid_current txid_current_snapshot inet_client_addr inet_client_port inet_server_addr ' +
-  'inet_server_port has_table_privilege has_schema_privilege has_database_privilege ' +
+  'has_table_privilege has_schema_privilege has_database_privilege ' +
   'has_column_privilege has_function_privilege has_sequence_privilege pg_has_role to_regclass ' +
   'to_regtype to_regproc to_regnamespace to_regrole format_type obj_description ' +
   'col_description shobj_description '
+
+/** Likewise, but what they tell or do belongs to this session, or to this server. */
+const BOUND =
+  'currval lastval pg_backend_pid pg_is_in_recovery ' +
+  'pg_advisory_unlock pg_advisory_unlock_shared pg_advisory_unlock_all pg_advisory_xact_lock ' +
+  'pg_advisory_xact_lock_shared pg_try_advisory_xact_lock ' +
+  'pg_try_advisory_xact_lock_shared pg_notify pg_cancel_backend pg_terminate_backend ' +
+  'pg_stat_get_activity pg_current_xact_id pg_current_snapshot pg_current_wal_lsn ' +
+  'txid_current txid_current_snapshot inet_client_addr inet_client_port inet_server_addr ' +
+  'inet_server_port '
+
+/** Likewise, and the session has it until it ends. */
+const HELD =
+  'setseed pg_advisory_lock pg_advisory_lock_shared pg_try_advisory_lock ' +
+  'pg_try_advisory_lock_shared '
 
 /** What a name before a parenthesis is. */
 export const enum Call {
@@ -97,6 +106,9 @@ export const enum Call {
   /** No function, or one that is as good as its arguments. */
   Stable,
   Volatile,
+  /** As Volatile, and not the same elsewhere. */
+  Bound,
+  Held,
   /** set_config. */
   Setting,
   /** One that the configuration names. */
@@ -165,4 +177,6 @@ export function callOf(ptr: usize, length: i32, isForeign: bool): Call {
 add(WORDS, Call.Stable)
 add(FUNCTIONS, Call.Stable)
 add(VOLATILE, Call.Volatile)
+add(BOUND, Call.Bound)
+add(HELD, Call.Held)
 add('set_config ', Call.Setting)
