@@ -3,7 +3,7 @@
  * they have counted, and ended. Knows processes and messages; what is handed over is handed in.
  */
 import type { Logger } from 'pino'
-import { GatewayError } from '../base/errors.ts'
+import { GatewayError, sentenceOf } from '../base/errors.ts'
 import { settlesIn } from '../base/settles.ts'
 import { workerOfKey } from '../tcp/key-marks.ts'
 import type { HeldSocket } from '../tcp/sharing.ts'
@@ -195,7 +195,9 @@ export class Crew {
       if (this.#isLeaving) return
       seat.failuresInARow += 1
       const { worker } = seat
-      this.#options.log.error({ worker, err: thrown }, 'a worker does not start; it is tried again')
+      const facts = thrown instanceof GatewayError ? { worker } : { worker, err: thrown }
+      const why = sentenceOf(thrown)
+      this.#options.log.error(facts, `a worker does not start; it is tried again: ${why}`)
       this.#replace(seat)
     }
   }

@@ -1,7 +1,7 @@
 /** One worker as its gateway sees it: a process, a channel to it, and the lines that it logs. */
 import { closeSync } from 'node:fs'
 import type { Logger } from 'pino'
-import { sentenceOf } from '../base/errors.ts'
+import { GatewayError, sentenceOf } from '../base/errors.ts'
 import { relayTo } from '../base/log.ts'
 import { descriptorPair, sendDescriptor } from '../tcp/descriptor-channel.ts'
 import { type FromWorker, parseFromWorker, type ToWorker } from './messages.ts'
@@ -31,7 +31,7 @@ export class WorkerProcess {
   #hasEnded = false
   #unheard = 0
 
-  /** Throws where the system gives no process. */
+  /** Throws WORKER where the system gives no process. */
   constructor(options: ProcessOptions) {
     this.#options = options
     const { near, far } = descriptorPair()
@@ -43,6 +43,10 @@ export class WorkerProcess {
         ipc: (message) => this.#hear(message),
         serialization: 'advanced',
       })
+    } catch (cause) {
+      closeSync(near)
+      const problem = `worker ${options.worker}: the system starts no process for it`
+      throw new GatewayError('WORKER', problem, { cause })
     } finally {
       closeSync(far)
     }

@@ -4,7 +4,7 @@ import { mustRun } from '../kit/command.ts'
 import { freePort } from '../kit/free-port.ts'
 import type { RunningGateway } from '../kit/gateway.ts'
 import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
-import { metric, statusOf } from '../kit/traffic.ts'
+import { metric, startBefore, statusOf } from '../kit/traffic.ts'
 import { connectWire } from '../kit/wire.ts'
 import { at, edit, GLOBAL, reload, runReload } from './reload-scene.ts'
 import {
@@ -124,4 +124,10 @@ test('a reload that one worker cannot follow is refused by all', async () => {
   const more = await enterAll({ host: '127.0.0.1', port }, postgres, 6)
   expect(await answering([...wires, ...more])).toHaveLength(10)
   for (const wire of [...wires, ...more]) wire.destroy()
+})
+
+test('a system that has nothing left for workers is told of at the start', async () => {
+  const under = ['prlimit', '--nofile=20:20']
+  const starting = startBefore(postgres, { top: { workers: 2 }, under })
+  await expect(starting).rejects.toThrow(/worker 1: the system starts no process for it: EMFILE/)
 })
