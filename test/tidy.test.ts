@@ -89,7 +89,7 @@ beforeAll(async () => {
   written = sources.filter(({ path }) => !isGenerated(path))
   const guests = repositoryFiles('wasm-plugins').filter((path) => path.endsWith('.ts'))
   texts = [...written, ...guests.map(readText)]
-})
+}, 60_000)
 
 function readText(path: string): Text {
   const text = readFileSync(join(ROOT, path), 'utf8')
