@@ -1,30 +1,32 @@
 /** The gateway's life: start, reload, drain and stop. */
-import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
 import { type ControlServer, startControl } from './admin/control.ts'
 import { MetricsHttp } from './admin/metrics-http.ts'
 import { reapFor, reapProcesses } from './admin/process-notes.ts'
-import type { ReloadReport, StatusReport } from './admin/report.ts'
+import type { ReloadReport, StatusReport, UpgradeReport } from './admin/report.ts'
 import { openRunFolder, type RunFolder } from './admin/run-folder.ts'
 import { joinServiceManager, type ServiceManager } from './admin/service-manager.ts'
 import { commit, version } from './base/build.ts'
-import { GatewayError, sentenceOf } from './base/errors.ts'
-import { createLog, setLevel } from './base/log.ts'
-import { settlesIn } from './base/settles.ts'
+import { GatewayError } from './base/errors.ts'
+import { createLog } from './base/log.ts'
 import type { LoadedConfig } from './config/load.ts'
 import type { LoggerConfig } from './config/schema.ts'
 import { refuseOtherWorkers, workersOf } from './config/workers.ts'
+import { Ending, TOLD_WITHIN_MS, tellEnd } from './ending.ts'
 import type { Generation } from './generation.ts'
 import { Generations } from './generations.ts'
-import { startTicker } from './hooks/ticker.ts'
 import { Lasting } from './lasting.ts'
 import { createMeter, type Meter } from './metrics/meter.ts'
 import { createMergedPage } from './metrics/page.ts'
 import type { PluginStatus } from './plugins/plugin.ts'
 import type { PluginRegistry } from './plugins/registry.ts'
-import { declareReadings, type ReloadCounts, statusOf } from './readings.ts'
+import { declareReadings, statusOf } from './readings.ts'
+import { followLogger, Reloads } from './reloads.ts'
 import { Scraping } from './scraping.ts'
+import { Succession } from './succession.ts'
 import { Supervision } from './supervision.ts'
+import { Tickers } from './tickers.ts'
+import type { Predecessor } from './upgrade/predecessor.ts'
 
 export interface GatewayOptions {
   readonly loaded: LoadedConfig
@@ -33,12 +35,11 @@ export interface GatewayOptions {
   /** A missing checksum is permitted, a wrong one only warned of. */
   readonly dev: boolean
   readonly env: Readonly<Record<string, string | undefined>>
+  /** The process whose place this one takes; left out: there is none. */
+  readonly predecessor?: Predecessor | null
+  /** The command line of the process that an upgrade starts. */
+  readonly command?: readonly string[]
 }
-
-/** How long a stop waits for plugins to be told, and for a reload that is under way. */
-const TOLD_WITHIN_MS = 5000
-/** How long a stop that is forced waits for what it ends. */
-const FORCED_WITHIN_MS = 500
 
 type State = 'starting' | 'ready' | 'draining'
 
@@ -52,28 +53,32 @@ export class Gateway {
   readonly #generations: Generations
   readonly #scraping: Scraping
   readonly #metricsHttp: MetricsHttp
+  readonly #succession: Succession
   /** Null where this process serves the clients itself. */
   readonly #supervision: Supervision | null
-  readonly #reloads: ReloadCounts = { done: 0, refused: 0, lastError: '' }
+  readonly #reloads: Reloads
   #runFolder: RunFolder | null = null
   #control: ControlServer | null = null
   #manager: ServiceManager | null = null
-  #tickers: readonly (() => void)[] = []
+  readonly #tickers = new Tickers()
   #state: State = 'starting'
   #stopping: Promise<void> | null = null
-  readonly #forced = Promise.withResolvers<void>()
-  #reloading: Promise<ReloadReport> | null = null
-  #nextReload: Promise<ReloadReport> | null = null
+  readonly #ending: Ending
   readonly #startedAt = performance.now()
 
   constructor(options: GatewayOptions) {
     this.#options = options
     this.#logger = options.loaded.config.loggers.default
     this.log = createLog({ group: 'default', ...this.#logger })
+    this.#ending = new Ending(this.log)
     this.#meter = createMeter({ log: this.log })
+    this.#succession = this.#succeeding()
     const workers = workersOf(options.loaded.config)
     this.#supervision = workers === 1 ? null : this.#supervising(workers)
-    this.#lasting = new Lasting(this.log, this.#supervision?.sharing)
+    this.#lasting = new Lasting(
+      this.log,
+      this.#supervision?.sharing ?? this.#succession.soleSockets(),
+    )
     this.#generations = new Generations(this.#surroundings(), this.#lasting)
     this.#scraping = new Scraping(this.#meter, this.log)
     this.#metricsHttp = new MetricsHttp({
@@ -85,13 +90,51 @@ export class Gateway {
       }),
       ready: () => (this.#state === 'ready' ? [] : [`the gateway is ${this.#state}`]),
       log: this.log,
+      sockets: this.#succession.estate,
+    })
+    this.#reloads = new Reloads({
+      log: this.log,
+      generation: () => this.#generations.current?.number ?? 0,
+      replace: () => this.#replace(),
+      begun: () => this.#manager?.reloading(),
+      over: () => void (this.#state === 'ready' && this.#manager?.ready()),
     })
   }
 
   #supervising(workers: number): Supervision {
     const { dev, env } = this.#options
     const folder = (): string => this.#folder(env).path
-    return new Supervision({ workers, log: this.log, meter: this.#meter, dev, folder })
+    return new Supervision({
+      workers,
+      log: this.log,
+      meter: this.#meter,
+      dev,
+      folder,
+      estate: this.#succession.estate,
+      cancelBefore: (...cancel) => this.#succession.cancelBefore(...cancel),
+    })
+  }
+
+  #succeeding(): Succession {
+    const { env, predecessor = null, command = [] } = this.#options
+    return new Succession({
+      log: this.log,
+      meter: this.#meter,
+      env,
+      predecessor,
+      command,
+      generations: () => this.#generations,
+      supervision: () => this.#supervision,
+      state: () => this.#state,
+      idle: () => this.#reloads.settled(),
+      sessions: () => this.#supervision?.sessions ?? this.status().sessions.open,
+      introduce: async (pid) => {
+        await this.#manager?.handOver(pid)
+        this.#manager = null
+      },
+      stop: () => this.stop('terminated'),
+      force: () => this.force(),
+    })
   }
 
   #surroundings() {
@@ -120,11 +163,8 @@ export class Gateway {
   /** Resolves when clients can connect; throws a GatewayError, with everything taken down. */
   async start(): Promise<void> {
     try {
-      this.#manager = await joinServiceManager({
-        env: this.#options.env,
-        report: () => this.status(),
-        failed: (sentence) => this.log.warn({}, sentence),
-      })
+      // Another process is the service yet, and has told the service manager how it is.
+      if (!this.#succession.isAwaited) await this.#joinManager()
       // First of all what a killed gateway left is ended: its plugins may be in the way of ours.
       this.#folder(this.#options.env)
       await this.#serve(await this.#build({ everyPlugin: false }))
@@ -132,6 +172,14 @@ export class Gateway {
       await this.stop()
       throw thrown
     }
+  }
+
+  async #joinManager(): Promise<void> {
+    this.#manager = await joinServiceManager({
+      env: this.#options.env,
+      report: () => this.status(),
+      failed: (sentence) => this.log.warn({}, sentence),
+    })
   }
 
   async #build({ everyPlugin }: { readonly everyPlugin: boolean }): Promise<Generation> {
@@ -150,13 +198,8 @@ export class Gateway {
     return generation
   }
 
-  /** The log is open for good, so that only its level can follow what is set for it. */
   #relog(settled: LoggerConfig): void {
-    const { level: _opened, ...others } = this.#logger
-    setLevel(this.log, settled.level)
-    if (isDeepStrictEqual({ ...others, level: settled.level }, settled)) return
-    const problem = 'keys of loggers.default other than its level have changed: without effect'
-    this.log.warn(`${problem} until the next start, for the log is open already`)
+    followLogger(this.log, this.#logger, settled)
   }
 
   #folder(env: GatewayOptions['env']): RunFolder {
@@ -183,19 +226,23 @@ export class Gateway {
       status: () => this.#supervision?.freshStatus(() => this.#ownStatus()) ?? this.status(),
       plugins: () => this.#supervision?.plugins(() => this.#plugins()) ?? this.#plugins(),
       reload: () => this.reload(),
+      upgrade: () => this.upgrade(),
     })
     const metrics = await this.#metricsHttp.prepare(config.metrics.default)
     await metrics.commit()
+    const isSuccessor = await this.#succession.succeed()
     this.#state = 'ready'
+    await this.#succession.serving()
+    if (isSuccessor) await this.#joinManager()
     for (const _ of services) await desk.tell('onBooted', { status: '0' })
-    this.#tickers = startTickers(generation)
+    this.#tickers.start(generation)
     const upMs = Math.round(performance.now() - this.#startedAt)
     this.log.info({ version, commit, upMs }, 'ready')
     this.#manager?.ready()
   }
 
   get #sources() {
-    return { generations: this.#generations, lasting: this.#lasting, reloads: this.#reloads }
+    return { generations: this.#generations, lasting: this.#lasting, reloads: this.#reloads.counts }
   }
 
   status(): StatusReport {
@@ -212,12 +259,38 @@ export class Gateway {
       state: this.#state,
       uptimeSeconds: (performance.now() - this.#startedAt) / 1000,
       metricsAddress: this.#metricsHttp.url,
+      upgrades: this.#succession.upgrading.report,
     })
   }
 
   /** The files that the current configuration was read from. */
   get files(): readonly string[] {
     return (this.#generations.current?.loaded ?? this.#options.loaded).sources
+  }
+
+  /** Has another process take over; never rejects, as `reload`. */
+  upgrade(): Promise<UpgradeReport> {
+    return this.#succession.upgrading.run()
+  }
+
+  /** Resolves when another process serves in place of this one. */
+  get replaced(): Promise<void> {
+    return this.#succession.upgrading.replaced
+  }
+
+  /** Another process serves: lets sessions go on for a while, then stops everything. */
+  async leave(): Promise<void> {
+    this.#state = 'draining'
+    this.#tickers.stop()
+    const timeoutMs = this.#generations.current?.config.drainTimeout ?? 0
+    const { listeners } = this.#generations
+    await Promise.all([
+      this.#supervision?.leave(timeoutMs),
+      ...listeners.map((listener) => listener.leave(timeoutMs)),
+      this.#succession.earlierEnd(2 * timeoutMs),
+    ])
+    this.log.info('the clients that were left have gone, and this process goes too')
+    await this.stop('replaced')
   }
 
   /** Tells plugins of the signal, and reloads. */
@@ -227,49 +300,9 @@ export class Gateway {
     return this.reload()
   }
 
-  /**
-   * Takes the configuration into use as it is now. Never rejects: where anything fails, nothing has
-   * changed, and the report says why. What is asked while one is under way is one more, together.
-   */
+  /** Takes the configuration into use as it is now; never rejects, for the report says all. */
   reload(): Promise<ReloadReport> {
-    const begin = (): Promise<ReloadReport> => {
-      this.#nextReload = null
-      this.#reloading = this.#reload()
-      return this.#reloading
-    }
-    this.#nextReload ??= (this.#reloading ?? Promise.resolve()).then(begin)
-    return this.#nextReload
-  }
-
-  async #reload(): Promise<ReloadReport> {
-    const startedAt = performance.now()
-    this.#manager?.reloading()
-    const report = (
-      parts: Pick<ReloadReport, 'outcome' | 'changes' | 'problems'>,
-    ): ReloadReport => ({
-      ...parts,
-      generation: this.#generations.current?.number ?? 0,
-      tookMs: Math.round(performance.now() - startedAt),
-    })
-    try {
-      const changes = await this.#replace()
-      this.#reloads.done += 1
-      this.#reloads.lastError = ''
-      const done = report({ outcome: 'done', changes, problems: [] })
-      const { generation, tookMs } = done
-      this.log.info({ generation, tookMs, changes }, 'the configuration was reloaded')
-      return done
-    } catch (thrown) {
-      const sentence = sentenceOf(thrown)
-      this.#reloads.refused += 1
-      this.#reloads.lastError = sentence
-      // A sentence of ours says it all; behind anything else is a fault of ours.
-      const facts = thrown instanceof GatewayError ? {} : { err: thrown }
-      this.log.error(facts, `the configuration was not reloaded, nothing has changed: ${sentence}`)
-      return report({ outcome: 'refused', changes: [], problems: sentence.split('\n') })
-    } finally {
-      if (this.#state === 'ready') this.#manager?.ready()
-    }
+    return this.#reloads.run()
   }
 
   /** Builds another generation and has it take over; throws where nothing has changed. */
@@ -293,8 +326,7 @@ export class Gateway {
       const changes = this.#generations.takeOver(next)
       this.#relog(next.config.loggers.default)
       this.#scraping.use(next.registry, loaded.plugins)
-      for (const stop of this.#tickers) stop()
-      this.#tickers = startTickers(next)
+      this.#tickers.start(next)
       await metrics.commit()
       await committed
       return changes
@@ -308,6 +340,9 @@ export class Gateway {
   }
 
   #refuseLate(): void {
+    if (this.#succession.upgrading.isUnderWay) {
+      throw new GatewayError('RELOAD_REFUSED', 'an upgrade is under way: it loads the files anew')
+    }
     if (this.#state === 'ready') return
     throw new GatewayError('RELOAD_REFUSED', `the gateway is ${this.#state}`)
   }
@@ -320,40 +355,40 @@ export class Gateway {
 
   /** Has a stop wait for nobody any more. */
   force(): void {
-    this.#forced.resolve()
+    this.#ending.force()
   }
 
   async #stop(signal: string): Promise<void> {
     this.#state = 'draining'
+    await this.#succession.stopping()
     const generation = this.#generations.current
     this.#manager?.stopping(generation?.config.drainTimeout ?? 0)
     if (generation !== null) {
-      for (const stop of this.#tickers) stop()
+      this.#tickers.stop()
       const probes = this.#lasting.upstreams.held.map((upstream) => upstream.stop())
-      await this.#told(generation.desk.tell('onSignal', { signal }), 'the signal')
+      await this.#ending.told(generation.desk.tell('onSignal', { signal }), 'the signal')
       const { drainTimeout } = generation.config
       const { listeners } = this.#generations
       const served = this.#supervision?.drain(drainTimeout)
       const drained = Promise.all([
         served,
+        this.#succession.earlierEnd(drainTimeout + TOLD_WITHIN_MS),
         ...listeners.map((listener) => listener.drain(drainTimeout)),
       ])
-      const forced = this.#forced.promise.then(() => {
+      await this.#ending.orForced(drained, () => {
         for (const listener of listeners) listener.force()
         this.#supervision?.force()
-        return settlesIn(FORCED_WITHIN_MS, drained)
+        this.#succession.force()
       })
-      await Promise.race([drained, forced])
-      await this.#unlessForced(Promise.all(probes))
-      await this.#told(tellEnd(generation), 'the end of the sessions')
+      await this.#ending.unlessForced(Promise.all(probes))
+      await this.#ending.told(tellEnd(generation), 'the end of the sessions')
     }
     // A plugin of a reload that is under way may take its time to start.
-    const reloading = this.#reloading ?? Promise.resolve()
-    const isIdle = await this.#unlessForced(reloading, TOLD_WITHIN_MS)
-    await this.#unlessForced(this.#scraping.stop())
+    const isIdle = await this.#ending.unlessForced(this.#reloads.settled(), TOLD_WITHIN_MS)
+    await this.#ending.unlessForced(this.#scraping.stop())
     await this.#metricsHttp.stop()
-    const isInOrder = await this.#unlessForced(this.#generations.stop())
-    await this.#unlessForced(this.#lasting.shared.stop())
+    const isInOrder = await this.#ending.unlessForced(this.#generations.stop())
+    await this.#ending.unlessForced(this.#lasting.shared.stop())
     await this.#control?.stop()
     this.#supervision?.kill()
     if (!(isIdle && isInOrder) && this.#runFolder !== null) reapProcesses(this.#runFolder.path)
@@ -361,40 +396,4 @@ export class Gateway {
     this.#manager?.leave()
     await new Promise<void>((resolve) => this.log.flush(() => resolve()))
   }
-
-  /** Waits, but not much longer than until a stop is forced; false where it did not settle. */
-  #unlessForced(promise: Promise<unknown>, boundMs?: number): Promise<boolean> {
-    const settled = boundMs === undefined ? promise.then(() => true) : settlesIn(boundMs, promise)
-    const forced = this.#forced.promise.then(() => settlesIn(FORCED_WITHIN_MS, promise))
-    return Promise.race([settled, forced])
-  }
-
-  /** Waits until plugins were told; one that hangs must not keep the gateway from stopping. */
-  async #told(telling: Promise<void>, what: string): Promise<void> {
-    if (await this.#unlessForced(telling, TOLD_WITHIN_MS)) return
-    this.log.warn({}, `a plugin was not told of ${what} within ${TOLD_WITHIN_MS} ms; stopping on`)
-  }
-}
-
-/** Of the ends of sessions plugins are told behind what was said before. */
-async function tellEnd({ desk, services }: Generation): Promise<void> {
-  await desk.quiet()
-  for (const { listener } of services) {
-    await desk.tell('onShutdown', { connections: listener.sessions })
-  }
-}
-
-/** One for each server that asks for it. */
-function startTickers({ config, services, desk }: Generation): readonly (() => void)[] {
-  return services.flatMap(({ group, listener }) => {
-    const { enableTicker, tickInterval } = config.servers[group]!
-    if (!enableTicker) return []
-    return [
-      startTicker({
-        intervalMs: tickInterval,
-        desk,
-        connections: () => listener.sessionsEverywhere,
-      }),
-    ]
-  })
 }

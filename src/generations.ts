@@ -114,6 +114,14 @@ export class Generations {
     return changesBetween(before, next)
   }
 
+  /** Carries out a CancelRequest that came to another process; false: its key is not known here. */
+  cancel(group: string, request: Uint8Array, done: () => void): boolean {
+    const { listeners } = this
+    const likely = listeners.filter((listener) => listener.group === group)
+    // Another process may name its groups otherwise.
+    return [...likely, ...listeners].some((listener) => listener.cancel(request, done))
+  }
+
   /** Takes down all; sessions must have ended. */
   async stop(): Promise<void> {
     // The last first: what a later one holds with an earlier one goes with the earlier.

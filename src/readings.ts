@@ -23,7 +23,7 @@ export interface Sources {
 }
 
 /** Of the gateway itself, beside what its generations tell. */
-type Vitals = Pick<StatusReport, 'state' | 'uptimeSeconds' | 'metricsAddress'>
+type Vitals = Pick<StatusReport, 'state' | 'uptimeSeconds' | 'metricsAddress' | 'upgrades'>
 
 export function statusOf({ generations, lasting, reloads }: Sources, vitals: Vitals): StatusReport {
   const { current } = generations

@@ -12,9 +12,10 @@ import type { Generation } from './generation.ts'
 import type { Family } from './metrics/family.ts'
 import type { Meter } from './metrics/meter.ts'
 import type { Plugin } from './plugins/plugin.ts'
+import type { Estate } from './tcp/estate.ts'
 import { HeldSockets } from './tcp/sharing.ts'
 import { GROUPS_MAX, TurnsPage, turnsBytes } from './tcp/turns.ts'
-import { Crew } from './workers/crew.ts'
+import { Crew, type CrewOptions } from './workers/crew.ts'
 import {
   CHANNEL_VERSION,
   type Handed,
@@ -36,6 +37,9 @@ export interface SupervisionOptions {
   readonly dev: boolean
   /** Private folder of the gateway. */
   readonly folder: () => string
+  readonly estate: Estate
+  /** A CancelRequest whose key no worker knows; `done` is told whether anybody did. */
+  readonly cancelBefore: CrewOptions['cancelBefore']
 }
 
 export class Supervision {
@@ -57,12 +61,14 @@ export class Supervision {
     this.sharing = new HeldSockets(
       () => this.#turns(),
       () => this.#numbers,
+      options.estate,
     )
     this.#crew = new Crew({
       workers: options.workers,
       log: options.log,
       start: (worker) => this.#start(worker),
       readyWithinMs: () => this.#readyWithinMs(),
+      cancelBefore: options.cancelBefore,
       told: {
         gone: (worker, report) => this.#lost(worker, report),
         doubted: (plugin) => this.#check(plugin),
@@ -112,6 +118,21 @@ export class Supervision {
     return this.#isRunning ? this.#crew.drain(timeoutMs) : Promise.resolve()
   }
 
+  /** The workers accept clients, who were those of another process until now. */
+  admit(): void {
+    this.#crew.tell({ kind: 'admit' })
+  }
+
+  /** Carries a CancelRequest to whichever worker knows its key. */
+  cancel(group: string, request: Uint8Array, done: (known: boolean) => void): void {
+    this.#crew.cancel(group, request, done)
+  }
+
+  /** Another process serves: lets sessions go on for a while, and then ends them. */
+  leave(timeoutMs: number): Promise<void> {
+    return this.#isRunning ? this.#crew.drain(timeoutMs, timeoutMs) : Promise.resolve()
+  }
+
   force(): void {
     this.#crew.force()
   }
@@ -119,6 +140,13 @@ export class Supervision {
   /** Ends workers that are left. */
   kill(): void {
     this.#crew.kill()
+  }
+
+  /** Clients of all workers, as they are now. */
+  get sessions(): number {
+    const page = this.#page
+    if (page === null) return 0
+    return this.#crew.seats.reduce((sum, { worker }) => sum + page.sessionsOf(worker), 0)
   }
 
   /** With the last reports: some seconds old where they were not asked for just now. */
@@ -192,6 +220,7 @@ export class Supervision {
       page: this.#pageFile,
       logger: generation.config.loggers.default,
       dev,
+      isHeld: !this.#options.estate.isAdmitted,
       handed,
     }
     return { message, sockets }

@@ -43,10 +43,14 @@ export class Worker {
   #next: Generation | null = null
   /** What was counted when it was reported last. */
   #told = -1
+  #isDrained = false
   /** One after the other: each builds upon what the one before has left. */
   #doing: Promise<void> = Promise.resolve()
 
-  constructor({ worker, workers, page, logger, dev }: Start, send: (message: FromWorker) => void) {
+  constructor(
+    { worker, workers, page, logger, dev, isHeld }: Start,
+    send: (message: FromWorker) => void,
+  ) {
     this.#send = send
     markKeys(worker)
     this.log = createLog({ ...logger, group: 'default', output: ['stderr'], worker })
@@ -56,6 +60,7 @@ export class Worker {
     this.#turns = new Turns({
       page: new TurnsPage(memory, workers),
       worker,
+      isHeld,
       call: (other) => send({ kind: 'turn', worker: other }),
     })
     this.#cancels = new CarriedCancels((message) => send(message))
@@ -118,10 +123,12 @@ export class Worker {
         return this.#cancels.ended(message.id)
       case 'turn':
         return this.#turns.resume()
+      case 'admit':
+        return this.#turns.admit()
       case 'report':
         return this.#report(message.news)
       case 'drain':
-        return void this.#drain(message.timeoutMs)
+        return void this.#drain(message)
       case 'force':
         for (const listener of this.#generations.listeners) listener.force()
     }
@@ -229,10 +236,13 @@ export class Worker {
     return { status, plugins: [...plugins], families: families.map(asSent) }
   }
 
-  async #drain(timeoutMs: number): Promise<void> {
+  async #drain({ timeoutMs, graceMs }: ToWorker & { readonly kind: 'drain' }): Promise<void> {
     try {
       const { listeners, current } = this.#generations
+      if (graceMs > 0) await Promise.all(listeners.map((listener) => listener.leave(graceMs)))
       await Promise.all(listeners.map((listener) => listener.drain(timeoutMs)))
+      if (this.#isDrained) return
+      this.#isDrained = true
       if (current !== null) await settlesIn(TOLD_WITHIN_MS, current.desk.quiet())
       const probes = this.#lasting.upstreams.held.map((upstream) => upstream.stop())
       await settlesIn(TOLD_WITHIN_MS, Promise.all(probes))

@@ -4,13 +4,16 @@
  */
 import { chmodSync } from 'node:fs'
 import { GatewayError, sentenceOf } from '../base/errors.ts'
-import type { PluginReport, ReloadReport, StatusReport } from './report.ts'
+import { settlesIn } from '../base/settles.ts'
+import type { PluginReport, ReloadReport, StatusReport, UpgradeReport } from './report.ts'
 
 export interface ControlAnswers {
   status(): StatusReport | Promise<StatusReport>
   plugins(): readonly PluginReport[] | Promise<readonly PluginReport[]>
   /** Never rejects: what fails is in the report. */
   reload(): Promise<ReloadReport>
+  /** Never rejects, as above. */
+  upgrade(): Promise<UpgradeReport>
 }
 
 export interface ControlServer {
@@ -28,6 +31,8 @@ interface Question {
 
 /** Nothing that may be asked carries a body worth mentioning. */
 const REQUEST_BYTES_MAX = 4096
+/** How long a stop waits for answers that are under way. */
+const ANSWERED_WITHIN_MS = 500
 
 /** Answers on the folder's socket from now on. Throws RUN_FOLDER where it cannot be made. */
 export async function startControl(
@@ -39,6 +44,7 @@ export async function startControl(
     ['/status', { method: 'GET', answer: () => answers.status() }],
     ['/plugins', { method: 'GET', answer: () => answers.plugins() }],
     ['/reload', { method: 'POST', answer: () => answers.reload() }],
+    ['/upgrade', { method: 'POST', answer: () => answers.upgrade() }],
   ])
   const server = listen(socket, async (request, running) => {
     const question = questions.get(new URL(request.url).pathname)
@@ -51,7 +57,14 @@ export async function startControl(
     if (method === 'POST') running.timeout(request, 0)
     return Response.json(await answer())
   })
-  return { socket, stop: () => server.stop(true) }
+  return {
+    socket,
+    stop: async () => {
+      // What was answered just now is on its way yet.
+      if (server.pendingRequests > 0) await settlesIn(ANSWERED_WITHIN_MS, server.stop())
+      await server.stop(true)
+    },
+  }
 }
 
 type Answer = (request: Request, server: Bun.Server<undefined>) => Promise<Response>

@@ -5,7 +5,30 @@ import type { Logger } from 'pino'
 import { type Address, hostPort, parseAddress } from '../base/address.ts'
 import type { CertificatePair } from '../base/certificates.ts'
 import { GatewayError, sentenceOf } from '../base/errors.ts'
+import { settlesIn } from '../base/settles.ts'
 import { EXPOSITION_TYPE } from '../metrics/exposition.ts'
+
+/** Has a server of Bun's listen at an address, or on a socket that another process has made. */
+export interface ServerSockets {
+  openServer<Server extends { stop(force?: boolean): unknown }>(
+    address: TcpAddress,
+    serve: (place: ServerPlace) => Server,
+    place: string,
+  ): OpenServer<Server>
+}
+
+type TcpAddress = Address & { readonly network: 'tcp' }
+type ServerPlace = { readonly hostname: string; readonly port: number } | { readonly unix: string }
+
+interface OpenServer<Server> {
+  readonly server: Server
+  /** With the port that was really taken. */
+  readonly address: TcpAddress
+  /** Another process answers in place of this one. */
+  readonly isHandedOn: boolean
+  /** To be called when the server is stopped. */
+  forget(): void
+}
 
 export interface AdminHttpOptions {
   /** `host:port`; without a host on every address of the machine. */
@@ -23,6 +46,8 @@ export interface AdminHttpOptions {
   readonly tls?: CertificatePair | null
   /** The configuration's key for the address and the path, for errors. */
   readonly key?: string
+  /** Left out: the server listens on a socket of its own. */
+  readonly sockets?: ServerSockets
 }
 
 export interface AdminHttp {
@@ -36,6 +61,10 @@ export interface AdminHttp {
   stop(): Promise<void>
 }
 
+/** How long one who has connected may take to ask, and we to answer, once we are replaced. */
+const ASKED_WITHIN_MS = 500
+const ANSWERED_WITHIN_MS = 2000
+const EVERYWHERE = '0.0.0.0'
 const HEALTH = '/healthz'
 const READINESS = '/readyz'
 const REQUEST_BYTES_MAX = 4096
@@ -50,23 +79,37 @@ export async function startAdminHttp(options: AdminHttpOptions): Promise<AdminHt
   const key = options.key ?? 'metrics.default'
   refusePath(options.path, key)
   let routes = routesOf(options, options.path)
-  const server = listen(options, `${key}.address`, (request) => {
+  const opened = listen(options, `${key}.address`, async (request) => {
     const route = routes.get(new URL(request.url).pathname)
-    if (route === undefined) return new Response('Not found\n', { status: 404 })
-    if (request.method !== 'GET' && request.method !== 'HEAD') {
-      return new Response('Only GET\n', { status: 405, headers: { allow: 'GET, HEAD' } })
-    }
-    return route(request)
+    const response = await answer(request, route)
+    // Whoever asks again finds the process that answers now.
+    if (opened.isHandedOn) response.headers.set('connection', 'close')
+    return response
   })
-  const address = hostPort(server.hostname, server.port)
+  const { host, port } = opened.address
+  const address = hostPort(host || EVERYWHERE, port)
   return {
     address,
     moveTo: (path) => {
       routes = routesOf(options, path)
     },
     url: `${options.tls ? 'https' : 'http'}://${address}`,
-    stop: () => server.stop(true),
+    stop: async () => {
+      // Who connected to this process before it was replaced has still to be answered.
+      if (opened.isHandedOn) await Bun.sleep(ASKED_WITHIN_MS)
+      if (opened.isHandedOn) await settlesIn(ANSWERED_WITHIN_MS, opened.server.stop())
+      opened.forget()
+      await opened.server.stop(true)
+    },
   }
+}
+
+function answer(request: Request, route: Route | undefined): Response | Promise<Response> {
+  if (route === undefined) return new Response('Not found\n', { status: 404 })
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    return new Response('Only GET\n', { status: 405, headers: { allow: 'GET, HEAD' } })
+  }
+  return route(request)
 }
 
 function routesOf(options: AdminHttpOptions, path: string): ReadonlyMap<string, Route> {
@@ -97,22 +140,29 @@ function listen(options: AdminHttpOptions, key: string, fetch: Route) {
     const cure = 'write HOST:PORT, [IPV6]:PORT or :PORT'
     throw new GatewayError('CONFIG_INVALID', `${key}: "${options.address}" is no address; ${cure}`)
   }
+  const { sockets = OWN_SOCKETS } = options
   try {
-    return serve(address, fetch, options)
+    return sockets.openServer(address, (place) => serve(place, fetch, options), key)
   } catch (cause) {
     throw new GatewayError('LISTEN_FAILED', `${key}: ${whyNot(options.address, cause)}`, { cause })
   }
 }
 
-function serve(address: Address & { network: 'tcp' }, fetch: Route, options: AdminHttpOptions) {
+const OWN_SOCKETS: ServerSockets = {
+  openServer: (address, serve) => {
+    const server = serve({ hostname: address.host || EVERYWHERE, port: address.port })
+    const port: unknown = Reflect.get(server, 'port')
+    const bound = typeof port === 'number' ? { ...address, port } : address
+    return { server, address: bound, isHandedOn: false, forget: () => undefined }
+  },
+}
+
+function serve(place: ServerPlace, fetch: Route, options: AdminHttpOptions) {
   const { log, tls } = options
   return Bun.serve({
-    hostname: address.host === '' ? '0.0.0.0' : address.host,
-    port: address.port,
     // Bun shares the port with whoever asks for it where `development` is off.
-    reusePort: false,
+    ...('unix' in place ? place : { ...place, reusePort: false, idleTimeout: IDLE_SECONDS_MAX }),
     fetch,
-    idleTimeout: IDLE_SECONDS_MAX,
     maxRequestBodySize: REQUEST_BYTES_MAX,
     development: false,
     ...(tls ? { tls: { cert: tls.certificate, key: tls.key } } : {}),

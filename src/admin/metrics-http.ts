@@ -3,12 +3,14 @@ import type { Logger } from 'pino'
 import { type CertificatePair, readPair } from '../base/certificates.ts'
 import { GatewayError } from '../base/errors.ts'
 import type { MetricsConfig } from '../config/schema.ts'
-import { type AdminHttp, refusePath, startAdminHttp } from './http.ts'
+import { type AdminHttp, refusePath, type ServerSockets, startAdminHttp } from './http.ts'
 
 export interface MetricsHttpOptions {
   readonly page: () => Promise<string>
   readonly ready: () => readonly string[]
   readonly log: Logger
+  /** Left out: the page is served on a socket of its own. */
+  readonly sockets?: ServerSockets
 }
 
 /** Another place that is ready to be used; exactly one of both is to be called. */

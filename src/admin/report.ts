@@ -52,6 +52,32 @@ export interface WorkerStatus {
   readonly restarts: number
 }
 
+/** What came of an upgrade. */
+export interface UpgradeReport {
+  readonly outcome: 'done' | 'refused'
+  /** The process that serves now, and its version; null and "" where none took over. */
+  readonly pid: number | null
+  readonly version: string
+  /** The one that was asked. */
+  readonly before: { readonly pid: number; readonly version: string; readonly sessions: number }
+  /** Processes before that one whose clients are there yet. */
+  readonly earlier: number
+  /** Why it was refused, a sentence each. */
+  readonly problems: readonly string[]
+  readonly tookMs: number
+}
+
+/** What a status tells of upgrades. */
+export interface UpgradesReport {
+  readonly done: number
+  readonly refused: number
+  /** Why the last one was refused, or "". */
+  readonly lastError: string
+  readonly isUnderWay: boolean
+  /** Processes that were replaced and have clients yet, and how many. */
+  readonly earlier: { readonly processes: number; readonly sessions: number }
+}
+
 export interface StatusReport {
   readonly version: string
   readonly pid: number
@@ -79,6 +105,8 @@ export interface StatusReport {
   readonly plugins: { readonly total: number; readonly ready: number }
   /** Where metrics are served, or "". */
   readonly metricsAddress: string
+  /** Left out by versions that cannot be upgraded. */
+  readonly upgrades?: UpgradesReport
   /** Left out where the gateway serves its clients itself. */
   readonly workers?: readonly WorkerStatus[]
 }
@@ -158,6 +186,7 @@ export function parseStatusReport(answer: unknown): StatusReport {
     },
     plugins: { total: plugins.number('total'), ready: plugins.number('ready') },
     metricsAddress: report.text('metricsAddress'),
+    ...upgradesOf(report),
     ...(report.has('workers') ? { workers: report.list('workers').map(workerOf) } : {}),
   }
 }
@@ -197,20 +226,58 @@ export function parsePluginReports(answer: unknown): readonly PluginReport[] {
   }))
 }
 
+/** Nothing where the answer has none of it. */
+function upgradesOf(report: Fields): Pick<StatusReport, 'upgrades'> {
+  if (!report.has('upgrades')) return {}
+  const upgrades = report.fields('upgrades')
+  return {
+    upgrades: {
+      done: upgrades.number('done'),
+      refused: upgrades.number('refused'),
+      lastError: upgrades.text('lastError'),
+      isUnderWay: upgrades.flagOrNull('isUnderWay') === true,
+      earlier: {
+        processes: upgrades.fields('earlier').number('processes'),
+        sessions: upgrades.fields('earlier').number('sessions'),
+      },
+    },
+  }
+}
+
+/** Throws an Error that names the key which is not as expected. */
+export function parseUpgradeReport(answer: unknown): UpgradeReport {
+  const report = new Fields(answer, 'upgrade')
+  const before = report.fields('before')
+  return {
+    outcome: outcomeOf(report.text('outcome'), 'upgrade'),
+    pid: report.numberOrNull('pid'),
+    version: report.text('version'),
+    before: {
+      pid: before.number('pid'),
+      version: before.text('version'),
+      sessions: before.number('sessions'),
+    },
+    earlier: report.number('earlier'),
+    problems: report.texts('problems'),
+    tookMs: report.number('tookMs'),
+  }
+}
+
 /** Throws an Error that names the key which is not as expected. */
 export function parseReloadReport(answer: unknown): ReloadReport {
   const report = new Fields(answer, 'reload')
-  const outcome = report.text('outcome')
-  if (outcome !== 'done' && outcome !== 'refused') {
-    throw new Error(`reload.outcome is ${JSON.stringify(outcome)}, which is not known here`)
-  }
   return {
-    outcome,
+    outcome: outcomeOf(report.text('outcome'), 'reload'),
     generation: report.number('generation'),
     changes: report.texts('changes'),
     problems: report.texts('problems'),
     tookMs: report.number('tookMs'),
   }
+}
+
+function outcomeOf(text: string, place: string): 'done' | 'refused' {
+  if (text === 'done' || text === 'refused') return text
+  throw new Error(`${place}.outcome is ${JSON.stringify(text)}, which is not known here`)
 }
 
 function stateOf(text: string): GatewayState {

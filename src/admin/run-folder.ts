@@ -51,13 +51,23 @@ export interface Instance extends ProcessIdentity {
   readonly startedAtMs: number
 }
 
-/** Makes the folder of this instance, and removes those of instances that were killed. */
-export function openRunFolder(env: RunEnvironment, options: RunFolderOptions = {}): RunFolder {
+/** Removes the folders of instances of this user that were killed. */
+export function removeDeadInstances(env: RunEnvironment, options: RunFolderOptions): void {
+  removeDeadTemporary(env, options)
+  for (const shared of findSharedFolders(env)) removeDead(shared, options)
+}
+
+function removeDeadTemporary(env: RunEnvironment, options: RunFolderOptions): void {
   for (const folder of findTemporaryFolders(env)) {
     const removed = removeDead(folder, options)
     // An empty one may be another gateway's that is about to fill it.
     if (removed > 0 && isEmpty(folder)) rmSync(folder, { recursive: true, force: true })
   }
+}
+
+/** Makes the folder of this instance, and removes those of instances that were killed. */
+export function openRunFolder(env: RunEnvironment, options: RunFolderOptions = {}): RunFolder {
+  removeDeadTemporary(env, options)
   const shared = makeSharedFolder(env)
   removeDead(shared.path, options)
   const path = makeInstanceFolder(shared.path)

@@ -14,6 +14,9 @@ const BEATS_A_WATCHDOG = 3
 const STARTING_MS = 60_000
 /** What the stop takes beside waiting for clients: plugins are told, and stopped. */
 const STOPPING_MS = 30_000
+/** Where there is no room for the message it is tried again, for a second. */
+const HAND_OVER_TRIES = 50
+const HAND_OVER_AGAIN_MS = 20
 const MICROS_A_MS = 1_000
 
 export interface ServiceManager {
@@ -23,6 +26,8 @@ export interface ServiceManager {
   reloading(): void
   /** The stop has begun; it waits for clients for so long. */
   stopping(drainTimeoutMs: number): void
+  /** Another process is the service from here on; it is left to that one how the service is. */
+  handOver(pid: number): Promise<void>
   /** No sign of life from here on. Idempotent. */
   leave(): void
 }
@@ -101,6 +106,15 @@ class Membership implements ServiceManager {
   stopping(drainTimeoutMs: number): void {
     this.#isStarting = false
     this.#state(`STOPPING=1\n${extension(drainTimeoutMs + STOPPING_MS)}`)
+  }
+
+  async handOver(pid: number): Promise<void> {
+    clearInterval(this.#timer)
+    for (let count = 0; count < HAND_OVER_TRIES; count++) {
+      if (this.#socket.send(`MAINPID=${pid}`)) break
+      await Bun.sleep(HAND_OVER_AGAIN_MS)
+    }
+    this.leave()
   }
 
   leave(): void {

@@ -82,6 +82,11 @@ const TREE: Readonly<Record<string, Entry>> = {
     usage: [JSON_FLAG, ['--socket PATH', 'the control socket']],
     load: async () => (await import('./reload.ts')).reload,
   },
+  upgrade: {
+    about: 'Have the executable that lies at its path by now take over from the running gateway',
+    usage: [JSON_FLAG, ['--socket PATH', 'the control socket']],
+    load: async () => (await import('./upgrade.ts')).upgrade,
+  },
   status: {
     about: 'How the running gateway is',
     usage: [JSON_FLAG, ['--socket PATH', 'the control socket']],
@@ -103,13 +108,25 @@ const WORKER: Entry = {
   load: async () => (await import('./worker.ts')).worker,
 }
 
+const STARTER: Entry = {
+  about: 'Start another process for a gateway',
+  load: async () => (await import('./starter.ts')).starter,
+}
+/** What the gateway's own executable may be told to be. */
+const OWN = new Map([
+  [WORKER_COMMAND, WORKER],
+  ['--starter-of-an-upgrade', STARTER],
+])
+
 /** Runs a command line; returns the exit status. Errors are told on standard error, once. */
 export async function runCli(argv: readonly string[], io: ProcessIo): Promise<number> {
   // No command: none of the tree begins so, and nobody is told of it.
   const [first] = argv
-  let entry = first === WORKER_COMMAND ? WORKER : ROOT
+  const own = OWN.get(first ?? '')
+  let entry = own ?? ROOT
   const path = ['postern']
-  const rest = entry === WORKER ? [] : [...argv]
+  const rest = own === undefined ? [...argv] : argv.slice(1)
+  if (own !== undefined) return await runEntry(own, path, rest, io)
   while (entry.under !== undefined && rest[0] !== undefined && !rest[0].startsWith('-')) {
     const name = rest.shift()!
     const next = Object.hasOwn(entry.under, name) ? entry.under[name] : undefined
@@ -133,9 +150,18 @@ export async function runCli(argv: readonly string[], io: ProcessIo): Promise<nu
     io.err(await help(entry, path, io))
     return rest.length === 0 && entry === ROOT ? DONE : MISUSED
   }
+  return await runEntry(entry, path, rest, io)
+}
+
+async function runEntry(
+  { load }: Entry,
+  path: readonly string[],
+  rest: string[],
+  io: ProcessIo,
+): Promise<number> {
   try {
-    const run = await entry.load()
-    return await run(rest, io)
+    const run = await load?.()
+    return (await run?.(rest, io)) ?? MISUSED
   } catch (thrown) {
     if (!(thrown instanceof GatewayError)) throw thrown
     io.err(`${path.join(' ')}: ${sentenceOf(thrown)}`)

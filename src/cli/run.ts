@@ -1,9 +1,11 @@
 /** `postern run`: the gateway itself, from files or from flags alone. */
-import { GatewayError } from '../base/errors.ts'
+import { GatewayError, sentenceOf } from '../base/errors.ts'
 import { configFromFlags, parsePluginFlag } from '../config/flags.ts'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import { watchFiles } from '../config/watch.ts'
 import { Gateway } from '../gateway.ts'
+import { commandLine, ownOrigin } from '../upgrade/executable.ts'
+import { meetPredecessor } from '../upgrade/predecessor.ts'
 import { readFlags } from './flags.ts'
 import type { Io, ProcessIo } from './io.ts'
 
@@ -19,6 +21,9 @@ const STOP_SIGNALS = {
 /** GatewayD stops on this one too; here it reloads, and plugins are told the same word. */
 const RELOAD_SIGNAL = 'SIGHUP'
 const RELOAD_WORD = 'hangup'
+
+/** On this one another process takes over. */
+const UPGRADE_SIGNAL = 'SIGUSR2'
 
 /** The exit status after a stop that a second signal cut short. */
 const FORCED = 1
@@ -86,7 +91,19 @@ function loadedBy(flags: Flags, io: Io): LoadedConfig {
 export async function run(argv: string[], io: ProcessIo): Promise<number> {
   const flags = runFlags(argv)
   const load = (): LoadedConfig => loadedBy(flags, io)
-  const gateway = new Gateway({ loaded: load(), load, dev: flags.dev, env: io.env })
+  const command = commandLine(ownOrigin())
+  const predecessor = await meetPredecessor(process.env)
+  try {
+    const { dev } = flags
+    const gateway = new Gateway({ loaded: load(), load, dev, env: io.env, predecessor, command })
+    return await runGateway(gateway, flags, io)
+  } catch (thrown) {
+    await predecessor?.refuse(sentenceOf(thrown))
+    throw thrown
+  }
+}
+
+async function runGateway(gateway: Gateway, flags: Flags, io: ProcessIo): Promise<number> {
   if (flags.check) {
     await gateway.check()
     io.out('everything loads, and every plugin starts')
@@ -111,13 +128,21 @@ async function untilStopped(gateway: Gateway, flags: Flags, io: ProcessIo): Prom
     // What comes before the gateway is ready is done when it is.
     void started.promise.then(() => gateway.hangUp(RELOAD_WORD))
   })
+  io.onSignal([UPGRADE_SIGNAL], () => void started.promise.then(() => gateway.upgrade()))
   await gateway.start()
   started.resolve()
   const watch = flags.watch
     ? watchFiles({ files: () => gateway.files, changed: () => gateway.reload(), log: gateway.log })
     : null
-  const signal = await stop.promise
+  const replaced = gateway.replaced.then(() => null)
+  const first = await Promise.race([stop.promise, replaced])
   watch?.stop()
+  if (first === null) {
+    const left = gateway.leave().then(() => null)
+    // Whoever has no patience with the clients that are left may say so.
+    if ((await Promise.race([stop.promise, left])) === null) return 0
+  }
+  const signal = await stop.promise
   gateway.log.info({ signal }, 'stopping')
   await gateway.stop(STOP_SIGNALS[signal as keyof typeof STOP_SIGNALS])
   return stops > 1 ? FORCED : 0

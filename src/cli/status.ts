@@ -45,6 +45,7 @@ export function statusText(report: StatusReport, colours: boolean): string {
     ],
     ['plugins', plugins.total === 0 ? 'none' : `${plugins.ready} of ${plugins.total} ready`],
     ['reloads', reloadsText(report)],
+    ...upgradesFact(report),
     ['metrics', report.metricsAddress || 'not served'],
   ]
   const width = Math.max(...facts.map(([name = '']) => name.length))
@@ -131,9 +132,26 @@ function reloadsText({ generation, generations, reloads }: StatusReport): string
   const why = lastError === '' ? '' : `; the last: ${lastError.split('\n')[0]}`
   const earlier = generations.filter(({ number }) => number !== generation)
   const held = earlier.map(({ number, sessions }) => {
-    return `; ${sessions} ${sessions === 1 ? 'session' : 'sessions'} on generation ${number}`
+    return `; ${countOf(sessions)} on generation ${number}`
   })
   return `${done} done, ${refused} refused${held.join('')}${why}`
+}
+
+/** Nothing of a gateway that does not tell of them. */
+function upgradesFact({ upgrades }: StatusReport): readonly (readonly string[])[] {
+  if (upgrades === undefined) return []
+  const { done, refused, lastError, isUnderWay, earlier } = upgrades
+  const counts = done + refused === 0 ? 'none' : `${done} done, ${refused} refused`
+  const now = isUnderWay ? '; one is under way' : ''
+  const { processes, sessions } = earlier
+  const who = processes === 1 ? '1 earlier process' : `${processes} earlier processes`
+  const left = processes === 0 ? '' : `; ${who} with ${countOf(sessions)}`
+  const why = lastError === '' ? '' : `; the last: ${lastError.split('\n')[0]}`
+  return [['upgrades', `${counts}${now}${left}${why}`]]
+}
+
+function countOf(sessions: number): string {
+  return sessions === 1 ? '1 session' : `${sessions} sessions`
 }
 
 /** The two largest units of a duration. */

@@ -6,7 +6,7 @@ import { endWithParent } from '../workers/parent.ts'
 import type { ProcessIo } from './io.ts'
 
 /** What stops a gateway, or has it reload, comes to its whole group; it tells its workers. */
-const LEFT_TO_GATEWAY = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP', 'SIGABRT'] as const
+const LEFT_TO_GATEWAY = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP', 'SIGABRT', 'SIGUSR2'] as const
 
 /** Serves until the gateway goes or lets it go. */
 export async function worker(_argv: readonly string[], io: ProcessIo): Promise<number> {

@@ -26,6 +26,7 @@ const DURATIONS: ReadonlySet<string> = new Set([
   'tcpKeepAlivePeriod',
   'tickInterval',
   'timeout',
+  'upgradeTimeout',
   'waitTimeout',
 ])
 /** Sections of a block that are never shown to a plugin, which could not give them back either. */

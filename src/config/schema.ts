@@ -379,6 +379,8 @@ export const globalSchema = section('The gateway.', {
   workers: countOrAuto(1, 1, 256, 'Processes that serve clients; auto: one a processor.'),
   drainTimeout: limit('30s', 'Longest wait for clients to finish, at a stop or a reload.'),
   generationsMax: count(4, 2, 100, 'Configurations that clients may use at once, over reloads.'),
+  upgradeTimeout: limit('60s', 'Longest wait for another executable to be ready to take over.'),
+  upgradesMax: count(8, 1, 100, 'Earlier processes whose clients may still be there, by upgrades.'),
 })
 
 /** Everything inside is read only: a configuration is replaced, never changed. */

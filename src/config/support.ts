@@ -77,6 +77,8 @@ export const ACTED_ON: Readonly<Record<string, 'any' | readonly string[]>> = {
   workers: 'any',
   drainTimeout: 'any',
   generationsMax: 'any',
+  upgradeTimeout: 'any',
+  upgradesMax: 'any',
   timeout: 'any',
   startTimeout: 'any',
   enableMetricsMerger: 'any',

@@ -8,6 +8,8 @@ import { GatewayError } from '../base/errors.ts'
 import { systemCalls } from '../base/system-calls.ts'
 
 // Numbers of the Linux kernel, the same on every processor that Bun runs on.
+const F_SETFD = 2
+const FD_CLOEXEC = 1
 const AF_UNIX = 1
 const SOCK_STREAM = 1
 const SOCK_CLOEXEC = 0o2000000
@@ -36,6 +38,11 @@ export function descriptorPair(): DescriptorPair {
   const [near, far] = ends
   if (made === 0 && near !== undefined && far !== undefined) return { near, far }
   throw new GatewayError('LISTEN_FAILED', 'the system gives no pair of sockets (open files?)')
+}
+
+/** Nobody whom this process starts shall have it. */
+export function closeOnExec(channel: number): void {
+  systemCalls().fcntl(channel, F_SETFD, FD_CLOEXEC)
 }
 
 export function closePair({ near, far }: DescriptorPair): void {

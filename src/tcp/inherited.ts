@@ -23,15 +23,22 @@ const EPOLL_CTL_DEL = 2
 /** Of several processes that sleep, one is woken for a client: there is no work for more. */
 const EPOLLEXCLUSIVE = 1 << 28
 const SOL_SOCKET = 1
+const SO_TYPE = 3
 const SO_ACCEPTCONN = 30
+const SOCK_DGRAM = 2
 const POLLIN = 1
 /** Below it are the standard streams, which `fcntl` shall not fill. */
 const DESCRIPTOR_MIN = 3
 
+/** What Bun listens with: a listener of ours, or a server of its own. */
+export interface Stoppable {
+  stop(force?: boolean): unknown
+}
+
 /** A listening socket that this process holds, which it may accept from or not. */
-export interface SharedListening<Data> {
+export interface SharedSocket<Bound extends Stoppable> {
   /** Bun's listener; its address is not that of the socket where that was inherited. */
-  readonly listening: Listening<Data>
+  readonly listening: Bound
   /** The listening socket, to be handed to other processes; theirs stay open when this closes. */
   readonly descriptor: number
   readonly isPaused: boolean
@@ -50,6 +57,15 @@ export interface SharedListening<Data> {
   stop(): void
 }
 
+export interface SharedOptions {
+  /** Names it in errors. */
+  readonly place: string
+  /** Nothing is accepted from it: paused, it hears nothing, and can send still. */
+  readonly isDatagrams?: boolean
+}
+
+export type SharedListening<Data> = SharedSocket<Listening<Data>>
+
 /**
  * Listens on a socket that another process opened, which has it as `descriptor` here; that is
  * closed, for the listener has a copy. `place` names it in errors. Throws LISTEN_FAILED.
@@ -59,16 +75,33 @@ export function adoptListening<Data>(
   socket: SocketHandler<Data>,
   place: string,
 ): SharedListening<Data> {
-  const calls = library(place)
-  refuseOthers(descriptor, place)
-  const flags = calls.fcntl(descriptor, F_GETFL, 0)
-  calls.fcntl(descriptor, F_SETFL, flags | O_NONBLOCK)
-  // An address that is no file and no port; nobody can know it, and it is gone in a moment.
-  const unix = `\0postern-${crypto.randomUUID()}`
+  const unix = passingAddress()
   const listening = Bun.listen<Data>({ unix, socket, allowHalfOpen: true })
+  return adoptInto(listening, descriptor, { place, isExclusive: true })
+}
+
+/** An address that is no file and no port; nobody can know it, and it is gone in a moment. */
+export function passingAddress(): string {
+  return `\0postern-${crypto.randomUUID()}`
+}
+
+/**
+ * Gives one that Bun listens with the socket in place of its own; `isExclusive`: of several such
+ * processes a client wakes one, which must look after those that another was woken for in vain.
+ */
+export function adoptInto<Bound extends Stoppable>(
+  listening: Bound,
+  descriptor: number,
+  options: SharedOptions & { readonly isExclusive?: boolean },
+): SharedSocket<Bound> {
   try {
-    const shared = new Shared(listening, descriptor, place)
-    shared.exclusive()
+    const { place, isExclusive = false } = options
+    const calls = library(place)
+    refuseOthers(descriptor, options)
+    const flags = calls.fcntl(descriptor, F_GETFL, 0)
+    calls.fcntl(descriptor, F_SETFL, flags | O_NONBLOCK)
+    const shared = new Shared(listening, descriptor, options)
+    if (isExclusive) shared.exclusive()
     shared.pause()
     shared.resume()
     closeSync(descriptor)
@@ -83,25 +116,58 @@ export function adoptListening<Data>(
  * Takes a listener that Bun has just made out of its loop, so that other processes accept from its
  * socket, and this one only once it is resumed. Throws LISTEN_FAILED where the system cannot.
  */
-export function withholdListening<Data>(
-  listening: Listening<Data>,
+export function withholdListening<Bound extends Stoppable>(
+  listening: Bound,
   place: string,
-): SharedListening<Data> {
-  const shared = new Shared(listening, descriptorOf(listening, place), place)
+): SharedSocket<Bound> {
+  const shared = new Shared(listening, descriptorOf(listening, place), { place })
   shared.pause()
   return shared
 }
 
 /** A listener that accepts already and may be paused. Throws LISTEN_FAILED as above. */
-export function shareListening<Data>(
-  listening: Listening<Data>,
-  place: string,
-): SharedListening<Data> {
-  return new Shared(listening, descriptorOf(listening, place), place)
+export function shareListening<Bound extends Stoppable>(
+  listening: Bound,
+  options: SharedOptions,
+): SharedSocket<Bound> {
+  return new Shared(listening, descriptorOf(listening, options.place), options)
 }
 
-class Shared<Data> implements SharedListening<Data> {
-  readonly listening: Listening<Data>
+/** As `shareListening` wants it, of a server of Bun's: that does not tell its descriptor. */
+export interface OpenedServer<Server> {
+  readonly server: Server
+  readonly listening: Stoppable & { readonly fd: number | null }
+}
+
+/**
+ * Runs `serve`, and notices which descriptors it opens: which of them is listened on is looked at
+ * when it is asked for. The server is to be stopped by whoever has it.
+ */
+export function openedServer<Server>(serve: () => Server): OpenedServer<Server> {
+  const before = socketsHere()
+  const server = serve()
+  const opened = socketsHere().filter((descriptor) => !before.includes(descriptor))
+  const listening = {
+    get fd() {
+      return opened.find(isListening) ?? null
+    },
+    stop: () => undefined,
+  }
+  return { server, listening }
+}
+
+function socketsHere(): readonly number[] {
+  try {
+    return readdirSync('/proc/self/fd')
+      .filter((name) => linkOf(name).startsWith('socket:'))
+      .map(Number)
+  } catch {
+    return []
+  }
+}
+
+class Shared<Bound extends Stoppable> implements SharedSocket<Bound> {
+  readonly listening: Bound
   readonly descriptor: number
   readonly #place: string
   /** The descriptor that Bun accepts from. */
@@ -109,12 +175,14 @@ class Shared<Data> implements SharedListening<Data> {
   /** What is there while nothing shall be accepted: no socket at all, so that accepting fails. */
   readonly #nothing: number
   readonly #watch: Watch
+  readonly #isDatagrams: boolean
   #isPaused = false
   #isStopped = false
 
-  constructor(listening: Listening<Data>, source: number, place: string) {
+  constructor(listening: Bound, source: number, { place, isDatagrams = false }: SharedOptions) {
     this.listening = listening
     this.#place = place
+    this.#isDatagrams = isDatagrams
     this.#seat = descriptorOf(listening, place)
     this.#watch = watchOf(this.#seat, place)
     const calls = library(place)
@@ -132,7 +200,7 @@ class Shared<Data> implements SharedListening<Data> {
     const { epoll, event } = this.#watch
     // Before the exchange: the kernel knows what it watches by descriptor and socket together.
     this.#checked(calls.epoll_ctl(epoll, EPOLL_CTL_DEL, this.#seat, ptr(event)))
-    this.#checked(calls.dup3(this.#nothing, this.#seat, O_CLOEXEC))
+    if (!this.#isDatagrams) this.#checked(calls.dup3(this.#nothing, this.#seat, O_CLOEXEC))
     this.#isPaused = true
   }
 
@@ -210,28 +278,45 @@ function eventOf(events: number, word: bigint): Uint8Array {
 }
 
 function isEpoll(name: string): boolean {
+  return linkOf(name) === 'anon_inode:[eventpoll]'
+}
+
+/** What a descriptor is of; "" where it is closed already, as the one that read the folder. */
+function linkOf(name: string): string {
   try {
-    return readlinkSync(`/proc/self/fd/${name}`) === 'anon_inode:[eventpoll]'
+    return readlinkSync(`/proc/self/fd/${name}`)
   } catch {
-    // The descriptor by which the folder was read is gone already.
-    return false
+    return ''
   }
 }
 
 /** Bun has it on every listener, though its types do not tell. */
-function descriptorOf(listening: Listening<never> | Listening<unknown>, place: string): number {
+function descriptorOf(listening: Stoppable, place: string): number {
   const descriptor: unknown = Reflect.get(listening, 'fd')
   if (typeof descriptor === 'number' && descriptor >= 0) return descriptor
   return refuse(place, 'Bun does not tell its descriptor')
 }
 
-function refuseOthers(descriptor: number, place: string): void {
+function refuseOthers(descriptor: number, { place, isDatagrams = false }: SharedOptions): void {
+  if (isDatagrams ? isOfDatagrams(descriptor) : isListening(descriptor)) return
+  refuse(place, `descriptor ${descriptor} is no listening socket`)
+}
+
+function isListening(descriptor: number): boolean {
+  return optionOf(descriptor, SO_ACCEPTCONN) === 1
+}
+
+function isOfDatagrams(descriptor: number): boolean {
+  return optionOf(descriptor, SO_TYPE) === SOCK_DGRAM
+}
+
+/** Null where it is no socket. */
+function optionOf(descriptor: number, option: number): number | null {
   const answer = new Int32Array(1)
   const size = new Int32Array([answer.byteLength])
-  const calls = library(place)
-  const asked = calls.getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, ptr(answer), ptr(size))
-  if (asked === 0 && answer[0] === 1) return
-  refuse(place, `descriptor ${descriptor} is no listening socket`)
+  const { getsockopt } = systemCalls()
+  const asked = getsockopt(descriptor, SOL_SOCKET, option, ptr(answer), ptr(size))
+  return asked === 0 ? (answer[0] ?? null) : null
 }
 
 function library(place: string): SystemCalls {

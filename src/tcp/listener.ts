@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Socket, SocketHandler } from 'bun'
 import { addressText } from '../base/address.ts'
 import { GatewayError } from '../base/errors.ts'
+import { settlesIn } from '../base/settles.ts'
 import type { Refusal } from '../hooks/verdict.ts'
 import type { EncryptionTerms } from '../protocols/protocol.ts'
 import { Cancellation } from './cancellation.ts'
@@ -45,7 +46,8 @@ export class Listener {
   #opened: Accepting | null = null
   #beating: Timer | null = null
   #number = 0
-  #emptied: (() => void) | null = null
+  #emptied: PromiseWithResolvers<void> | null = null
+  #isLeaving = false
   #draining: Promise<void> | null = null
   #farewell = SHUTTING_DOWN
   /** It was said already that there are not enough descriptors. */
@@ -98,7 +100,10 @@ export class Listener {
 
   /** Throws LISTEN_FAILED where the address cannot be taken. */
   start(): void {
+    const { address, socketMode = SOCKET_MODE } = this.#options
+    const isThere = this.#sharing?.isThere(address) === true
     this.#listening = this.#open(this.#options)
+    if (isThere && address.network === 'unix') setMode(address.path, socketMode)
     this.#options.tls?.certificates.watch()
     this.#beating = setInterval(() => this.#beat(), BEAT_MS)
   }
@@ -149,7 +154,7 @@ export class Listener {
 
   async #makeWay({ address }: Socketed): Promise<void> {
     // One that is handed over is there already.
-    if (this.#sharing?.serves === true) return
+    if (this.#sharing?.isThere(address) === true) return
     if (address.network === 'unix') await makeWay(address.path, `servers.${this.group}.address`)
   }
 
@@ -179,21 +184,34 @@ export class Listener {
     for (const session of this.#sessions) session.drain(true, this.#farewell)
   }
 
+  /**
+   * No new clients, for another process has taken over; those that are here are told nothing and go
+   * on for so long. Then they are ended, as by `drain`.
+   */
+  async leave(timeoutMs: number): Promise<void> {
+    this.#listening?.stop(false)
+    this.#isLeaving = true
+    await settlesIn(timeoutMs, this.#empty())
+    await this.drain(timeoutMs)
+  }
+
   async #drain(timeoutMs: number, farewell: Refusal): Promise<void> {
     this.#listening?.stop(false)
     this.#farewell = farewell
     for (const session of this.#sessions) session.drain(false, farewell)
-    if (this.#sessions.size > 0) {
-      const emptied = new Promise<void>((resolve) => {
-        this.#emptied = resolve
-      })
-      const timer = setTimeout(() => this.force(), timeoutMs)
-      await emptied
-      clearTimeout(timer)
-    }
+    const timer = setTimeout(() => this.force(), timeoutMs)
+    await this.#empty()
+    clearTimeout(timer)
     for (const { pool } of this.#options.pools.values()) pool.retire()
     if (this.#beating !== null) clearInterval(this.#beating)
     this.#options.tls?.certificates.stop()
+  }
+
+  /** Resolves when there is no session. */
+  #empty(): Promise<void> {
+    if (this.#sessions.size === 0) return Promise.resolve()
+    this.#emptied ??= Promise.withResolvers<void>()
+    return this.#emptied.promise
   }
 
   #clientHandlers(): SocketHandler<ClientSide> {
@@ -253,7 +271,11 @@ export class Listener {
       session.check(now)
       if (this.#draining !== null) session.drain(false, this.#farewell)
     }
-    for (const pool of this.#options.pools.values()) pool.check(now)
+    for (const pool of this.#options.pools.values()) {
+      pool.check(now)
+      // Nobody comes any more: the process that has taken over needs them more than this one.
+      if (this.#isLeaving) pool.keepAtMost(this.#sessions.size)
+    }
     this.#sharing?.check()
   }
 
@@ -265,7 +287,7 @@ export class Listener {
       this.#sharing?.ended(this.group)
     }
     this.#options.account.sessionsOpen -= 1
-    if (this.#sessions.size === 0) this.#emptied?.()
+    if (this.#sessions.size === 0) this.#emptied?.resolve()
   }
 }
 

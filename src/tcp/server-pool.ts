@@ -34,6 +34,14 @@ export class ServerPool {
     this.pool.retire()
   }
 
+  /** Closes connections that nobody uses, down to so many with those that are lent. */
+  keepAtMost(connections: number): void {
+    const { pool } = this
+    while (pool.kept.length > 0 && pool.kept.length + pool.lent > connections) {
+      this.#close(pool.kept[0]!)
+    }
+  }
+
   /** Looks after the connections that nobody uses; called on every beat, `now` in milliseconds. */
   check(now: number): void {
     const { checkPeriodMs, idleTimeoutMs, lifetimeMs } = this.#options

@@ -6,12 +6,8 @@ import { closeSync } from 'node:fs'
 import type { SocketHandler } from 'bun'
 import { type Address, addressText } from '../base/address.ts'
 import { GatewayError } from '../base/errors.ts'
-import {
-  adoptListening,
-  type Listening,
-  type SharedListening,
-  withholdListening,
-} from './inherited.ts'
+import { Estate, type OpenSocket } from './estate.ts'
+import { adoptListening, type Listening } from './inherited.ts'
 import type { ClientSide } from './tls.ts'
 import type { Turns, TurnsPage } from './turns.ts'
 
@@ -34,12 +30,16 @@ export interface Wanted {
 export interface Sharing {
   /** False in the process that only holds the sockets. */
   readonly serves: boolean
+  /** True where another process has made the socket of this address already. */
+  isThere(address: Address): boolean
   listen(wanted: Wanted): Accepting
+  /** As `listen`, for datagrams; left out where they are for one process only. */
+  readonly openDatagrams?: Estate['openDatagrams']
   /** A session has taken a place. */
   accepted(group: string): void
   ended(group: string): void
-  /** Sessions of a group with all processes. */
-  sessions(group: string): number
+  /** Sessions of a group with all processes; null: those of this one are all. */
+  sessions(group: string): number | null
   /** What of a limit is for this process. */
   share(limit: number): number
   /** Called on every beat. */
@@ -67,29 +67,33 @@ export class HeldSockets implements Sharing {
   readonly serves = false
   readonly #page: () => TurnsPage
   readonly #numbers: () => GroupNumbers
-  readonly #held = new Map<SharedListening<ClientSide>, HeldSocket>()
+  readonly #estate: Estate
+  readonly #held = new Map<OpenSocket, HeldSocket>()
   /** Opened since the last time that all were handed out. */
-  readonly #fresh = new Set<SharedListening<ClientSide>>()
+  readonly #fresh = new Set<OpenSocket>()
 
-  constructor(page: () => TurnsPage, numbers: () => GroupNumbers) {
+  constructor(page: () => TurnsPage, numbers: () => GroupNumbers, estate = new Estate()) {
     this.#page = page
     this.#numbers = numbers
+    this.#estate = estate
+  }
+
+  isThere(address: Address): boolean {
+    return this.#estate.isThere(address)
   }
 
   listen(wanted: Wanted): Accepting {
-    const { group, address } = wanted
-    const listening = wanted.open()
-    const shared = withheld(listening, placeOf(wanted))
-    const port = 'port' in listening ? listening.port : undefined
-    const bound = port === undefined || address.network === 'unix' ? address : { ...address, port }
-    this.#held.set(shared, { group, address: bound, descriptor: shared.descriptor })
-    this.#fresh.add(shared)
+    const { group } = wanted
+    const socket = this.#estate.open(wanted)
+    const { bound } = socket
+    this.#held.set(socket, { group, address: bound, descriptor: withheld(socket) })
+    this.#fresh.add(socket)
     return {
-      ...(port === undefined ? {} : { port }),
+      ...(bound.network === 'tcp' ? { port: bound.port } : {}),
       stop: () => {
-        this.#held.delete(shared)
-        this.#fresh.delete(shared)
-        shared.stop()
+        this.#held.delete(socket)
+        this.#fresh.delete(socket)
+        socket.stop()
       },
     }
   }
@@ -103,7 +107,7 @@ export class HeldSockets implements Sharing {
 
   /** Those of them that no other process has been given. */
   get fresh(): readonly HeldSocket[] {
-    return [...this.#fresh].flatMap((shared) => this.#held.get(shared) ?? [])
+    return [...this.#fresh].flatMap((socket) => this.#held.get(socket) ?? [])
   }
 
   /** All processes have them. */
@@ -127,11 +131,11 @@ export class HeldSockets implements Sharing {
   }
 }
 
-function withheld(listening: Listening<ClientSide>, place: string): SharedListening<ClientSide> {
+function withheld(socket: OpenSocket): number {
   try {
-    return withholdListening(listening, place)
+    return socket.withhold()
   } catch (thrown) {
-    listening.stop(true)
+    socket.stop()
     throw thrown
   }
 }
@@ -169,6 +173,10 @@ export class InheritedSockets implements Sharing {
   settled(): void {
     for (const descriptor of this.#waiting.values()) closeSync(descriptor)
     this.#waiting.clear()
+  }
+
+  isThere(): boolean {
+    return true
   }
 
   listen(wanted: Wanted): Accepting {

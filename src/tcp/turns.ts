@@ -100,6 +100,8 @@ export interface Door {
 export interface TurnsOptions {
   readonly page: TurnsPage
   readonly worker: number
+  /** Nothing is accepted until `admit`; left out: at once. */
+  readonly isHeld?: boolean
   /** Tells another worker that it is its turn. */
   readonly call: (worker: number) => void
 }
@@ -111,12 +113,14 @@ export class Turns {
   readonly #call: (worker: number) => void
   readonly #doors = new Set<Door>()
   #isResting = false
+  #isHeld: boolean
   /** What may be accepted although others have fewer. */
   #credit = 0
   #nextCredit = 1
   #patience: Timer | null = null
 
-  constructor({ page, worker, call }: TurnsOptions) {
+  constructor({ page, worker, call, isHeld = false }: TurnsOptions) {
+    this.#isHeld = isHeld
     this.#page = page
     this.#worker = worker
     this.#call = call
@@ -124,8 +128,14 @@ export class Turns {
 
   opened(door: Door): void {
     this.#doors.add(door)
-    if (this.#isResting) door.pause()
+    if (this.#isResting || this.#isHeld) door.pause()
     else this.#page.setState(this.#worker, ACCEPTING)
+  }
+
+  /** The clients are those of this gateway from now on. */
+  admit(): void {
+    this.#isHeld = false
+    this.resume()
   }
 
   /** Nobody waits for a worker that accepts nowhere. */
@@ -156,7 +166,7 @@ export class Turns {
 
   /** It was called, or something about the others has changed. */
   resume(): void {
-    if (this.#doors.size === 0) return
+    if (this.#doors.size === 0 || this.#isHeld) return
     this.#endPatience()
     this.#credit = 0
     this.#nextCredit = 1

@@ -29,6 +29,12 @@ export interface CrewOptions {
   readonly start: (worker: number) => { message: ToWorker; sockets: readonly HeldSocket[] }
   /** How long a worker may take to be ready. */
   readonly readyWithinMs: () => number
+  /** Carries a CancelRequest further whose key no worker knows. */
+  readonly cancelBefore: (
+    group: string,
+    request: Uint8Array,
+    done: (known: boolean) => void,
+  ) => void
   readonly told: {
     /** A worker is gone, which had reported this at last. */
     gone(worker: number, report: WorkerReport | null): void
@@ -64,7 +70,7 @@ export class Crew {
   #isLeaving = false
   /** While a reload is under way no worker is started: it would be handed what is about to go. */
   #held: Promise<void> | null = null
-  readonly #cancels = new Map<number, { readonly from: Seat; readonly id: number; open: number }>()
+  readonly #cancels = new Map<number, { readonly ended: (known: boolean) => void; open: number }>()
   #cancelNumber = 0
   #reporting: Timer | null = null
   cancelsForwarded = 0
@@ -265,19 +271,36 @@ export class Crew {
     await Promise.all(this.#serving.map((seat) => settlesIn(REPORT_WITHIN_MS, reportOf(seat))))
   }
 
-  /** To the worker whose number the key has, else to all others. */
   #carryCancel(from: Seat, { id, group, request }: FromWorker & { kind: 'cancel' }): void {
+    this.#carry(from, group, request, () => from.process?.send({ kind: 'cancelled', id }))
+  }
+
+  /** Carries one that came to another process of the gateway. */
+  cancel(group: string, request: Uint8Array, done: (known: boolean) => void): void {
+    this.#carry(null, group, request, done)
+  }
+
+  /** To the worker whose number the key has, else to all others. */
+  #carry(
+    from: Seat | null,
+    group: string,
+    request: Uint8Array,
+    done: (known: boolean) => void,
+  ): void {
     const named = workerOfKey(request)
     const others = this.#serving.filter(
       (seat) => seat !== from && (named === null || seat.worker === named),
     )
-    if (others.length === 0 || this.#cancels.size >= CANCELS_MAX) {
-      return from.process?.send({ kind: 'cancelled', id })
-    }
+    if (this.#cancels.size >= CANCELS_MAX) return done(false)
+    if (others.length === 0) return this.#options.cancelBefore(group, request, done)
     this.cancelsForwarded += 1
     this.#cancelNumber += 1
     const number = this.#cancelNumber
-    this.#cancels.set(number, { from, id, open: others.length })
+    const ended = (known: boolean): void => {
+      if (known) done(true)
+      else this.#options.cancelBefore(group, request, done)
+    }
+    this.#cancels.set(number, { ended, open: others.length })
     for (const { process } of others) process?.send({ kind: 'cancel', id: number, group, request })
     setTimeout(() => this.#cancelEnded(number, true), LEAVE_WITHIN_MS).unref()
   }
@@ -289,18 +312,24 @@ export class Crew {
     cancel.open -= 1
     if (!known && cancel.open > 0) return
     this.#cancels.delete(number)
-    cancel.from.process?.send({ kind: 'cancelled', id: cancel.id })
+    cancel.ended(known)
   }
 
-  /** Nobody new is served; resolves when all sessions have ended and all processes with them. */
-  async drain(timeoutMs: number): Promise<void> {
+  /**
+   * Nobody new is served; resolves when all sessions have ended and all processes with them. In the
+   * time of grace nobody is told to go.
+   */
+  async drain(timeoutMs: number, graceMs = 0): Promise<void> {
     this.#isLeaving = true
     if (this.#reporting !== null) clearInterval(this.#reporting)
     const all = this.#seats.map(async (seat) => {
       const { process } = seat
       if (process === null) return
       if (!seat.isServing) process.kill()
-      else await this.#ask(seat, { kind: 'drain', timeoutMs }, timeoutMs + LEAVE_WITHIN_MS)
+      else {
+        const withinMs = graceMs + timeoutMs + LEAVE_WITHIN_MS
+        await this.#ask(seat, { kind: 'drain', timeoutMs, graceMs }, withinMs)
+      }
       if (!(await settlesIn(LEAVE_WITHIN_MS, seat.gone.promise))) process.kill()
       await seat.gone.promise
     })

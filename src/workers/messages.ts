@@ -63,6 +63,8 @@ const toWorker = z.discriminatedUnion('kind', [
     page: z.string(),
     logger: ours<LoggerConfig>(),
     dev: z.boolean(),
+    /** It accepts nobody until `admit`. */
+    isHeld: z.boolean(),
     handed,
   }),
   z.object({ kind: z.literal('prepare'), handed }),
@@ -72,9 +74,10 @@ const toWorker = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('cancel'), id: number, group: z.string(), request }),
   z.object({ kind: z.literal('cancelled'), id: number }),
   z.object({ kind: z.literal('turn') }),
+  z.object({ kind: z.literal('admit') }),
   /** `news`: a report is wanted only where something was counted since the last one. */
   z.object({ kind: z.literal('report'), news: z.boolean() }),
-  z.object({ kind: z.literal('drain'), timeoutMs: number }),
+  z.object({ kind: z.literal('drain'), timeoutMs: number, graceMs: number }),
   z.object({ kind: z.literal('force') }),
 ])
 export type ToWorker = z.infer<typeof toWorker>

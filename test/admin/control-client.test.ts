@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { startControl } from '../../src/admin/control.ts'
 import { askControl } from '../../src/admin/control-client.ts'
 import { openRunFolder } from '../../src/admin/run-folder.ts'
-import { PLUGINS, RELOADED, STATUS } from './reports.ts'
+import { PLUGINS, RELOADED, STATUS, UPGRADED } from './reports.ts'
 
 const CLIENT = join(import.meta.dir, '../../src/admin/control-client.ts')
 
@@ -26,6 +26,7 @@ async function startGateway(version: string) {
     status: () => status,
     plugins: () => PLUGINS,
     reload: async () => RELOADED,
+    upgrade: async () => UPGRADED,
   })
   return {
     folder,

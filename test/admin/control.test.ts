@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ControlAnswers, startControl } from '../../src/admin/control.ts'
 import { openRunFolder, type RunFolder } from '../../src/admin/run-folder.ts'
-import { PLUGINS, RELOADED, STATUS } from './reports.ts'
+import { PLUGINS, RELOADED, STATUS, UPGRADED } from './reports.ts'
 
 let home = ''
 let folder: RunFolder
@@ -21,6 +21,7 @@ const answers: ControlAnswers = {
   status: () => STATUS,
   plugins: () => PLUGINS,
   reload: async () => RELOADED,
+  upgrade: async () => UPGRADED,
 }
 
 function ask(path: string, init: RequestInit = {}) {
@@ -40,7 +41,7 @@ test('what is not known, and any other method, is refused', async () => {
   const unknown = await ask('/secrets')
   expect([unknown.status, await unknown.json()]).toEqual([
     404,
-    { error: 'ask for /status, /plugins, /reload' },
+    { error: 'ask for /status, /plugins, /reload, /upgrade' },
   ])
   expect((await ask('/status', { method: 'POST', body: '{}' })).status).toBe(405)
   const asked = await ask('/reload')

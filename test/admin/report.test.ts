@@ -1,8 +1,13 @@
 import { expect, test } from 'bun:test'
 import type { PluginReport } from '../../src/admin/report.ts'
-import { parsePluginReports, parseReloadReport, parseStatusReport } from '../../src/admin/report.ts'
+import {
+  parsePluginReports,
+  parseReloadReport,
+  parseStatusReport,
+  parseUpgradeReport,
+} from '../../src/admin/report.ts'
 import type { PluginStatus } from '../../src/plugins/plugin.ts'
-import { PLUGINS, RELOADED, STATUS } from './reports.ts'
+import { PLUGINS, RELOADED, STATUS, UPGRADED } from './reports.ts'
 
 function overTheWire(value: unknown): unknown {
   const read: unknown = JSON.parse(JSON.stringify(value))
@@ -14,6 +19,15 @@ test('a report survives the way over the socket', () => {
   expect(parsePluginReports(overTheWire(PLUGINS))).toEqual(PLUGINS)
   expect(parseReloadReport(overTheWire(RELOADED))).toEqual(RELOADED)
   expect(() => parseReloadReport({ ...RELOADED, outcome: 'maybe' })).toThrow('reload.outcome')
+  expect(parseUpgradeReport(overTheWire(UPGRADED))).toEqual(UPGRADED)
+  expect(() => parseUpgradeReport({ ...UPGRADED, outcome: 'maybe' })).toThrow('upgrade.outcome')
+})
+
+test('upgrades are told of by those that know of them', () => {
+  const earlier = { processes: 1, sessions: 3 }
+  const upgrades = { done: 2, refused: 1, lastError: 'why', isUnderWay: true, earlier }
+  expect(parseStatusReport(overTheWire({ ...STATUS, upgrades })).upgrades).toEqual(upgrades)
+  expect(parseStatusReport(STATUS).upgrades).toBeUndefined()
 })
 
 test('keys of a newer version are passed over', () => {

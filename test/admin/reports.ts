@@ -1,5 +1,10 @@
 /** What a gateway in good health tells of itself, for tests of those who ask and who print. */
-import type { PluginReport, ReloadReport, StatusReport } from '../../src/admin/report.ts'
+import type {
+  PluginReport,
+  ReloadReport,
+  StatusReport,
+  UpgradeReport,
+} from '../../src/admin/report.ts'
 
 export const STATUS: StatusReport = {
   version: '1.2.3',
@@ -44,6 +49,16 @@ export const RELOADED: ReloadReport = {
   changes: ['servers.default.sessionsMax', 'plugin "audit" was started'],
   problems: [],
   tookMs: 12,
+}
+
+export const UPGRADED: UpgradeReport = {
+  outcome: 'done',
+  pid: 4712,
+  version: '1.2.4',
+  before: { pid: 4711, version: '1.2.3', sessions: 3 },
+  earlier: 0,
+  problems: [],
+  tookMs: 800,
 }
 
 export const PLUGINS: readonly PluginReport[] = [

@@ -40,6 +40,18 @@ describe.skipIf(!HAS_PYTHON)('a service manager (needs Python)', () => {
     expect(told(listener, 'WATCHDOG')).toEqual([])
   })
 
+  test('hears which process is the service now, and nothing more of this one', async () => {
+    await using listener = await listenForNotices(NAME)
+    const { joined } = await join({ WATCHDOG_USEC: '6000' })
+    joined?.ready()
+    await joined?.handOver(4712)
+    await listener.hears('MAINPID=4712')
+    joined?.stopping(10_000)
+    await Bun.sleep(20)
+    expect(told(listener, 'STOPPING')).toEqual([])
+    expect(listener.heard().at(-1)).toBe('MAINPID=4712')
+  })
+
   test('that was away hears our state as soon as it is back', async () => {
     const { joined } = await join({ WATCHDOG_USEC: '6000' })
     joined?.ready()

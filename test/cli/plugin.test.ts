@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { startControl } from '../../src/admin/control.ts'
 import { openRunFolder } from '../../src/admin/run-folder.ts'
 import { pluginChecksum, pluginList } from '../../src/cli/plugin.ts'
-import { PLUGINS, RELOADED, STATUS } from '../admin/reports.ts'
+import { PLUGINS, RELOADED, STATUS, UPGRADED } from '../admin/reports.ts'
 import { record, thrownBy } from './recorder.ts'
 
 let home = ''
@@ -22,6 +22,7 @@ async function startGateway(plugins = PLUGINS) {
     status: () => STATUS,
     plugins: () => plugins,
     reload: async () => RELOADED,
+    upgrade: async () => UPGRADED,
   })
   return {
     stop: async () => {

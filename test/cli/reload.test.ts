@@ -6,7 +6,7 @@ import { startControl } from '../../src/admin/control.ts'
 import type { ReloadReport } from '../../src/admin/report.ts'
 import { openRunFolder } from '../../src/admin/run-folder.ts'
 import { reload } from '../../src/cli/reload.ts'
-import { PLUGINS, RELOADED, STATUS } from '../admin/reports.ts'
+import { PLUGINS, RELOADED, STATUS, UPGRADED } from '../admin/reports.ts'
 import { record, thrownBy } from './recorder.ts'
 
 let home = ''
@@ -19,7 +19,12 @@ const env = () => ({ XDG_RUNTIME_DIR: home, TMPDIR: home })
 
 async function startGateway(report: ReloadReport) {
   const folder = openRunFolder(env())
-  const answers = { status: () => STATUS, plugins: () => PLUGINS, reload: async () => report }
+  const answers = {
+    status: () => STATUS,
+    plugins: () => PLUGINS,
+    reload: async () => report,
+    upgrade: async () => UPGRADED,
+  }
   const control = await startControl(folder, answers)
   return {
     stop: async () => {

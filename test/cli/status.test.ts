@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { startControl } from '../../src/admin/control.ts'
 import { openRunFolder } from '../../src/admin/run-folder.ts'
 import { ageText, bytesText, status, statusText } from '../../src/cli/status.ts'
-import { PLUGINS, RELOADED, STATUS } from '../admin/reports.ts'
+import { PLUGINS, RELOADED, STATUS, UPGRADED } from '../admin/reports.ts'
 import { record, thrownBy } from './recorder.ts'
 
 let home = ''
@@ -22,6 +22,7 @@ async function startGateway() {
     status: () => STATUS,
     plugins: () => PLUGINS,
     reload: async () => RELOADED,
+    upgrade: async () => UPGRADED,
   })
   return {
     socket: folder.controlSocket,
@@ -63,6 +64,26 @@ test('the report for people has listeners, upstreams, sessions, bytes and plugin
   expect(text).toEndWith('metrics     http://127.0.0.1:9090')
   expect(text).not.toContain('\u001b')
   expect(Bun.stripANSI(statusText(STATUS, true))).toBe(text)
+})
+
+test('upgrades are told of, with the clients of processes before', () => {
+  const upgrades = {
+    done: 1,
+    refused: 1,
+    lastError: 'it ended\nso',
+    isUnderWay: true,
+    earlier: { processes: 1, sessions: 2 },
+  }
+  const textOf = (changed: Partial<typeof upgrades>): string =>
+    statusText({ ...STATUS, upgrades: { ...upgrades, ...changed } }, false)
+  expect(textOf({})).toContain(
+    'upgrades    1 done, 1 refused; one is under way; 1 earlier process with 2 sessions; ' +
+      'the last: it ended\n',
+  )
+  const none = { done: 0, refused: 0, lastError: '', isUnderWay: false }
+  expect(textOf({ ...none, earlier: { processes: 0, sessions: 0 } })).toContain(
+    'upgrades    none\n',
+  )
 })
 
 test('a gateway without plugins and metrics says so', () => {

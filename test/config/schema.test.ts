@@ -155,6 +155,7 @@ describe('an empty map of keys means the defaults', () => {
 
   test('of our own keys', () => {
     const { servers, clients, pools, drainTimeout, workers } = loaded.config
+    const { upgradeTimeout, upgradesMax } = loaded.config
     expect(servers.default).toMatchObject({
       protocol: 'postgres',
       sessionsMax: 10_000,
@@ -169,6 +170,7 @@ describe('an empty map of keys means the defaults', () => {
     expect(clients.default['writes']?.startupParams).toBeUndefined()
     expect(pools.default['writes']).toMatchObject({ mode: 'none', waitTimeout: 30_000 })
     expect({ drainTimeout, workers }).toEqual({ drainTimeout: 30_000, workers: 1 })
+    expect({ upgradeTimeout, upgradesMax }).toEqual({ upgradeTimeout: 60_000, upgradesMax: 8 })
     expect(loaded.plugins).toMatchObject({
       observersQueuedMax: 1000,
       resultBytesMax: 64 * 1024 * 1024,

@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { findProgram } from '../bench/programs.ts'
 import { run } from '../kit/command.ts'
 import { freePort } from '../kit/free-port.ts'
 import { gatewayBinary } from '../kit/gateway.ts'
@@ -110,5 +111,52 @@ describe.skipIf(!(await hasSystemd()))('under systemd (needs systemd, root, name
     expect(output).toContain('NRestarts=1\n1\nstop: 0\nResult=success\nExecMainStatus=0\n')
     expect(log).toContain('instead of a handshake line')
     expect(log).toContain('stopping')
+  }, 30_000)
+
+  test('an upgrade makes another process the main one, and both live on', async () => {
+    const port = await freePort()
+    const { user, database } = postgres
+    const psql = findProgram('psql')!
+    const { output } = await underSystemd({
+      files: files(port),
+      service: 'WatchdogSec=600ms\n',
+      timeoutMs: 25_000,
+      scripts: [
+        `systemctl start postern
+        main() { systemctl show -P MainPID postern; }
+        first=$(main)
+        ${psql} -h 127.0.0.1 -p ${port} -U ${user} -Atc "select 'slept' from pg_sleep(2)" \
+          ${database} &
+        client=$!
+        while ! /usr/local/bin/postern status | grep -q '1 open'; do sleep 0.02; done
+        /usr/local/bin/postern upgrade; echo "upgrade: $?"
+        second=$(main)
+        [ "$second" != "$first" ] && echo 'another process'
+        grep -q postern "/proc/$first/comm" && echo 'the first one too'
+        wait "$client"
+        while [ -e "/proc/$first" ]; do sleep 0.02; done
+        systemctl show postern -p StatusText -p NRestarts -p ActiveState
+        systemctl kill --signal=USR2 --kill-whom=main postern
+        while [ "$(main)" = "$second" ] || [ "$(main)" = 0 ]; do sleep 0.02; done
+        systemctl reload postern; echo "reload: $?"`,
+        `systemctl show postern -p NRestarts -p ActiveState
+        systemctl stop postern; echo "stop: $?"
+        systemctl show postern -p Result -p ExecMainStatus
+        ls -A /run/postern 2>/dev/null | wc -l`,
+      ],
+      async between() {
+        using wire = await openSession({ host: '127.0.0.1', port, user, database })
+        expect(await wire.rows('select 42')).toEqual([['42']])
+        // Longer than the watchdog waits.
+        await Bun.sleep(700)
+      },
+    })
+    expect(output).toMatch(/upgraded in \d+ ms: process \d+ serves/)
+    expect(output).toContain('upgrade: 0\nanother process\nthe first one too\nslept\n')
+    expect(output).toContain('NRestarts=0')
+    expect(output).toContain('reload: 0\n')
+    expect(output).not.toMatch(/NRestarts=[1-9]/)
+    expect(output).not.toContain('ActiveState=failed')
+    expect(output).toContain('stop: 0\nResult=success\nExecMainStatus=0\n0\n')
   }, 30_000)
 })

@@ -25,8 +25,16 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     ...['base', ...LEAVES, ...TRUNKS, 'workers'],
     ...['lasting', 'generation', 'generations', 'readings'],
   ],
+  // Processes that take each other's place: both ends of the talk, then a gateway among them.
+  upgrade: ['base', ...LEAVES, ...TRUNKS, 'workers'],
+  succession: ['base', ...LEAVES, ...TRUNKS, 'generations', 'supervision', 'upgrade'],
+  // Parts of the gateway's life.
+  reloads: ['base', ...LEAVES, ...TRUNKS, 'readings'],
+  tickers: ['base', ...LEAVES, 'generation'],
+  ending: ['base', 'generation'],
   gateway: [
     ...['base', ...LEAVES, ...TRUNKS, 'supervision', 'scraping'],
+    ...['upgrade', 'succession', 'reloads', 'tickers', 'ending'],
     ...['lasting', 'generation', 'generations', 'readings'],
   ],
   // Plugins tried alone, through the same chains and flows, without a gateway.
@@ -41,6 +49,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'trial',
     'workers',
     'worker',
+    'upgrade',
   ],
   main: ['base', 'cli'],
 }

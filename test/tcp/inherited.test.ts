@@ -162,7 +162,7 @@ describe('a paused listener', () => {
       data() {},
     }
     const listening = Bun.listen<undefined>({ hostname: '127.0.0.1', port: 0, socket })
-    shared = shareListening(listening, PLACE)
+    shared = shareListening(listening, { place: PLACE })
     shared.pause()
     const { port } = listening
     const clients = await several(() => connect({ hostname: '127.0.0.1', port }), 3)

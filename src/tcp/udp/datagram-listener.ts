@@ -4,10 +4,11 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { udp } from 'bun'
-import { addressText } from '../../base/address.ts'
+import { type Address, addressText } from '../../base/address.ts'
 import { GatewayError } from '../../base/errors.ts'
 import { type DatagramAccount, newDatagramAccount } from '../account.ts'
 import { type Descriptors, processDescriptors } from '../descriptors.ts'
+import type { Estate } from '../estate.ts'
 import { SHUTTING_DOWN } from '../refusals.ts'
 import type { ListenerOptions, Surroundings } from '../surroundings.ts'
 import type { Tenancy } from '../tenancy.ts'
@@ -16,11 +17,15 @@ import { type DatagramClient, DatagramSession } from './datagram-session.ts'
 /** How often sessions are looked at for timeouts. */
 const BEAT_MS = 250
 
+type UdpAddress = Address & { readonly network: 'udp' }
 type Told = { readonly message: string }
 
 /** One socket that clients send to, with their sessions by address and port. */
 interface Door {
   readonly socket: udp.Socket<'uint8array'>
+  /** With the port that was really taken. */
+  readonly address: UdpAddress
+  close(): void
   readonly byAddress: Map<string, Map<number, DatagramSession>>
 }
 
@@ -82,9 +87,8 @@ export class DatagramListener {
   /** Where it listens, with the port that was really taken. */
   get address(): string {
     const { address } = this.#options
-    const port = (this.#door ?? this.#opened)?.socket.port
-    if (address.network === 'unix' || port === undefined) return addressText(address)
-    return `${addressText({ ...address, port })}/udp`
+    const bound = (this.#door ?? this.#opened)?.address
+    return bound === undefined ? addressText(address) : `${addressText(bound)}/udp`
   }
 
   /** Takes the address, for `start`. Throws LISTEN_FAILED where it cannot be taken. */
@@ -105,7 +109,7 @@ export class DatagramListener {
   }
 
   abandon(): void {
-    this.#opened?.socket.close()
+    this.#opened?.close()
     this.#opened = null
   }
 
@@ -136,6 +140,17 @@ export class DatagramListener {
     return this.#draining
   }
 
+  /**
+   * Another process takes the datagrams from now on, also those of the clients that have a session
+   * here; these may get answers from here for so long, and end as by `drain` then.
+   */
+  async leave(timeoutMs: number): Promise<void> {
+    const isOver = (): boolean => this.#sessions.size === 0
+    const endsAt = performance.now() + timeoutMs
+    while (!isOver() && performance.now() < endsAt) await Bun.sleep(BEAT_MS)
+    await this.drain(timeoutMs)
+  }
+
   /** Ends all sessions now, without waiting for what they do. */
   force(): void {
     for (const session of this.#sessions.keys()) session.leave(true, this.#farewell.message)
@@ -161,19 +176,21 @@ export class DatagramListener {
   async #open({ address }: Pick<ListenerOptions, 'address'>): Promise<Door> {
     const place = `servers.${this.group}.address: cannot listen on ${addressText(address)} (udp)`
     try {
-      if (address.network === 'unix') throw new TypeError('no datagrams on Unix sockets')
+      if (address.network !== 'udp') throw new TypeError('no datagrams on other sockets')
       const byAddress: Door['byAddress'] = new Map()
-      const socket = await Bun.udpSocket<'uint8array'>({
-        hostname: address.host || '0.0.0.0',
-        port: address.port,
-        binaryType: 'uint8array',
-        socket: {
-          data: (_socket, datagram, port, host) => this.#take(door, datagram, host, port),
-          // Of one client or another; which one, nobody says.
-          error: () => {},
-        },
-      })
-      const door: Door = { socket, byAddress }
+      const bind = (at: { readonly hostname: string; readonly port: number }) =>
+        Bun.udpSocket<'uint8array'>({
+          ...at,
+          binaryType: 'uint8array',
+          socket: {
+            data: (_socket, datagram, port, host) => this.#take(door, datagram, host, port),
+            // Of one client or another; which one, nobody says.
+            error: () => {},
+          },
+        })
+      const { openDatagrams = openOwn } = this.#options.sharing ?? {}
+      const opened = await openDatagrams({ group: this.group, address }, bind)
+      const door: Door = { ...opened, byAddress }
       return door
     } catch (cause) {
       throw new GatewayError('LISTEN_FAILED', `${place}; is another process using it?`, { cause })
@@ -183,7 +200,7 @@ export class DatagramListener {
   /** Closed at once, or behind its last session. */
   #close(door: Door | null): void {
     if (door === null) return
-    if (door.byAddress.size === 0) door.socket.close()
+    if (door.byAddress.size === 0) door.close()
     else this.#former.add(door)
   }
 
@@ -216,7 +233,7 @@ export class DatagramListener {
     const { socket } = door
     const client: DatagramClient = {
       localAddress: socket.address.address,
-      localPort: socket.port,
+      localPort: door.address.port,
       remoteAddress,
       remotePort,
       send: (datagram) => socket.send(datagram, remotePort, remoteAddress),
@@ -250,8 +267,16 @@ export class DatagramListener {
     this.#options.account.sessionsOpen -= 1
     if (this.#former.has(door) && door.byAddress.size === 0) {
       this.#former.delete(door)
-      door.socket.close()
+      door.close()
     }
     if (this.#sessions.size === 0) this.#emptied?.()
   }
+}
+
+/** Where no other process may have the socket, or get it. */
+const openOwn: Estate['openDatagrams'] = async ({ address }, bind) => {
+  const socket = await bind({ hostname: address.host || '0.0.0.0', port: address.port })
+  const port: unknown = Reflect.get(socket, 'port')
+  const bound = typeof port === 'number' ? { ...address, port } : address
+  return { socket, address: bound, close: () => socket.close() }
 }
