@@ -13,7 +13,7 @@ import { cancelRequest, query } from '../kit/frontend.ts'
 import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
 import { auditPlugins, until, waits } from '../kit/traffic.ts'
 import { connectWire, openSession, type Wire } from '../kit/wire.ts'
-import { buildPlugins, scripted, sha256 } from './plugins-scene.ts'
+import { buildPlugins, fixture, scripted, sha256 } from './plugins-scene.ts'
 import {
   loginConfig,
   type Place,
@@ -267,6 +267,29 @@ test('of a new process that hangs in a plugin nothing is left, nor of the plugin
   expect((await gateway.tryUpgrade()).problems.join()).toContain('upgradeTimeout')
   await gateway.ended(Number(await Bun.file(`${plugin}.pid`).text()))
   expect(readdirSync(join(gateway.folder, 'run/postern'))).toEqual([String(gateway.pid)])
+})
+
+test('a gateway that is killed in the middle of an upgrade is replaced all the same', async () => {
+  await using gateway = await start()
+  const [first, plugin] = [gateway.pid, join(gateway.folder, 'plugin')]
+  const goOn = `${plugin}.go`
+  const wait = `while [ ! -e ${goOn} ]; do sleep 0.02; done`
+  const script = `#!/bin/sh\necho > ${plugin}.begun\n${wait}\nexec ${fixture('scripted')}\n`
+  writeFileSync(plugin, script, { mode: 0o755 })
+  const entry = { name: 'slow', localPath: plugin, checksum: sha256(plugin), env: ['HOOKS=16,18'] }
+  gateway.configure(configOf(gateway), { plugins: [entry] })
+  const upgrade = gateway.postern('upgrade')
+  await until('the new process starts its plugin', () => existsSync(`${plugin}.begun`))
+  process.kill(first, 'SIGKILL')
+  expect((await upgrade).status).toBe(1)
+  writeFileSync(goOn, '')
+  await until('it serves', () => gateway.log().split(' ready version=').length === 3)
+  const { pid } = await statusOf(gateway)
+  gateway.follow(pid)
+  expect(pid).not.toBe(first)
+  const wire = await enter(gateway)
+  expect(await wire.rows('select 1')).toEqual([['1']])
+  await wire.terminate()
 })
 
 test('connections to the database that the old process needs no more are closed', async () => {
