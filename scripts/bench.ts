@@ -83,7 +83,8 @@ async function runSuite(
     const rows = await compare({ ...started, cells, rounds: options.rounds, say })
     const shown = started.targets.map(({ name }) => name)
     say(`\n${tables(rows, shown, peer)}\n\nraw rows: ${ROWS_FILE}`)
-    const isMet = conclude(goals.map((goal) => judge(rows, goal)))
+    const more = suite.judge === undefined ? [] : [suite.judge(rows)]
+    const isMet = conclude([...goals.map((goal) => judge(rows, goal)), ...more])
     if (options.part === 'workers' && !(await judgeSplit(started.targets, server))) return false
     return (peakMegabytesMax === null || judgePeak(rows, peakMegabytesMax)) && isMet
   })

@@ -55,6 +55,25 @@ export function connectCells(options: CellOptions): Cell[] {
   return [...counts].map((count) => loadCell('connect', count, options))
 }
 
+/** More clients than the database itself lets in. */
+const DIRECT_CLIENTS_MAX = 500
+
+/** So many clients are let in in no time; more take longer, and are to count no more for that. */
+const CLIENTS_AT_ONCE = 200
+
+/** Statements of many clients on the few connections of a pool that they share. */
+export function poolCells(options: CellOptions): Cell[] {
+  return (['simple', 'prepared'] as const).flatMap((kind) =>
+    options.clients.map((count) => {
+      const seconds = Math.ceil(options.seconds * Math.max(1, count / CLIENTS_AT_ONCE))
+      const skips: TargetName[] = count > DIRECT_CLIENTS_MAX ? ['direct'] : []
+      // Version 1.18 knows no prepared statements where transactions share connections.
+      if (kind === 'prepared') skips.push('pgbouncer')
+      return { ...loadCell(kind, count, { ...options, seconds }), skips }
+    }),
+  )
+}
+
 /** Copies in both directions, plain and with TLS, with an eye on memory. */
 export function copyCells(megabytes: number): Cell[] {
   return [false, true].flatMap((tls) =>

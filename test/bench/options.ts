@@ -8,7 +8,7 @@ const PLUGIN = resolve(import.meta.dir, '../../dist/plugins/audit.wasm')
 export const HELP = `npm run bench -- [options]
   -T, --seconds N      length of one measurement (3)
       --rounds N       rounds; every figure is the median over them (5)
-      --clients LIST   numbers of clients (1,8,32)
+      --clients LIST   numbers of clients (1,8,32; with --pool 8,32,200,1000)
       --targets LIST   of ${TARGETS.join(',')} (all that fit)
       --cells WORD     only cells whose name contains it, such as "copy" or "prepared 8"
       --copy-mb N      size of a copy (256; with --copy-gb 1000)
@@ -17,6 +17,7 @@ export const HELP = `npm run bench -- [options]
       --connect        only: connections to logged-in pools of 20, beside PgBouncer
       --plugins        only: the plugins that come with the gateway, beside none
       --workers        only: two workers beside one process, and how they share sessions
+      --pool           only: a pool of 20 shared by transactions, beside PgBouncer
       --latency        only: percentiles at half of the maximum, beside HAProxy (pgbench)
       --copy-gb        only: copies of 1 GB in and out, plain and TLS, with peak memory
       --idle           only: memory of idle sessions, beside HAProxy
@@ -40,6 +41,7 @@ const PARTS = [
   'connect',
   'plugins',
   'workers',
+  'pool',
   'latency',
   'copy-gb',
   'idle',
@@ -47,6 +49,8 @@ const PARTS = [
 
 export type Part = 'comparison' | (typeof PARTS)[number]
 
+const CLIENTS = '1,8,32'
+const POOL_CLIENTS = '8,32,200,1000'
 const COPY_MEGABYTES = { 'copy-gb': '1000', others: '256' } as const
 
 export interface BenchOptions {
@@ -74,7 +78,7 @@ export function readOptions(argv: readonly string[]): BenchOptions {
     options: {
       seconds: { ...text, default: '3', short: 'T' },
       rounds: { ...text, default: '5' },
-      clients: { ...text, default: '1,8,32' },
+      clients: text,
       targets: text,
       cells: { ...text, default: '' },
       'copy-mb': text,
@@ -88,6 +92,7 @@ export function readOptions(argv: readonly string[]): BenchOptions {
       connect: flag,
       plugins: flag,
       workers: flag,
+      pool: flag,
       latency: flag,
       'copy-gb': flag,
       idle: flag,
@@ -102,7 +107,9 @@ export function readOptions(argv: readonly string[]): BenchOptions {
     part,
     seconds: positive('--seconds', values.seconds),
     rounds: positive('--rounds', values.rounds),
-    clients: values.clients.split(',').map((count) => positive('--clients', count)),
+    clients: (values.clients ?? (part === 'pool' ? POOL_CLIENTS : CLIENTS))
+      .split(',')
+      .map((count) => positive('--clients', count)),
     targets: values.targets?.split(',').map(targetNamed) ?? null,
     cells: values.cells,
     copyMegabytes: positive('--copy-mb', values['copy-mb'] ?? copyMegabytes),

@@ -141,6 +141,30 @@ export function judge(rows: readonly Row[], goal: Goal): Judgement | null {
   return { goal, mean, worst, isMet: !hasFailed && !isWorse(mean, goal.mean) && isWorstMet }
 }
 
+const PREPARED_GOAL: Goal = {
+  title: 'prepared statements of shared connections, as near to direct as simple ones',
+  pair: ['postern', 'direct'],
+  figure: 'perSecond',
+  bound: 'atLeast',
+  mean: 0.9,
+  worst: null,
+}
+
+/** What prepared statements lose against direct ones, beside what simple ones lose. */
+export function judgePrepared(rows: readonly Row[]): Judgement | null {
+  const ratio = (cell: string): number | null =>
+    ratioOf(rows, cell, PREPARED_GOAL.pair, 'perSecond')
+  const ratios = cellsOfRows(rows).flatMap((cell) => {
+    const [prepared, simple] = [ratio(cell), ratio(cell.replace('prepared', 'simple'))]
+    if (!cell.startsWith('prepared') || prepared === null || simple === null) return []
+    return [{ cell, ratio: prepared / simple }]
+  })
+  const [worst] = [...ratios].sort((one, other) => one.ratio - other.ratio)
+  if (worst === undefined) return null
+  const mean = geometricMean(ratios.map((one) => one.ratio))
+  return { goal: PREPARED_GOAL, mean, worst, isMet: mean >= PREPARED_GOAL.mean }
+}
+
 export function cellsOfRows(rows: readonly Row[]): string[] {
   return [...new Set(rows.map(({ cell }) => cell))]
 }

@@ -6,9 +6,10 @@ import {
   connectCells,
   copyCells,
   pluginCells,
+  poolCells,
   queryCells,
 } from './cells.ts'
-import { GOALS, type Goal } from './report.ts'
+import { GOALS, type Goal, type Judgement, judgePrepared, type Row } from './report.ts'
 import { PLAIN, type Setting, type TargetName } from './targets.ts'
 
 export interface Suite {
@@ -20,6 +21,8 @@ export interface Suite {
   /** What the gateway may hold at most, in MB; null: not watched. */
   readonly peakMegabytesMax: number | null
   cells(options: CellOptions): Cell[]
+  /** What no goal can say, which is about two targets in one cell. */
+  judge?(rows: readonly Row[]): Judgement | null
 }
 
 const TLS_GOAL: Goal = {
@@ -39,6 +42,25 @@ const CONNECT_GOAL: Goal = {
   mean: 0.95,
   worst: null,
 }
+
+const POOL_GOALS: readonly Goal[] = [
+  {
+    title: 'statements a second of shared connections, postern / pgbouncer',
+    pair: ['postern', 'pgbouncer'],
+    figure: 'perSecond',
+    bound: 'atLeast',
+    mean: 0.95,
+    worst: 0.95,
+  },
+  {
+    title: 'processor a statement of shared connections, postern / pgbouncer',
+    pair: ['postern', 'pgbouncer'],
+    figure: 'microsEach',
+    bound: 'atMost',
+    mean: 1.2,
+    worst: 1.2,
+  },
+]
 
 const COPY_GOAL: Goal = {
   title: 'speed of plain copies, postern / haproxy',
@@ -135,7 +157,7 @@ export const SUITES = {
   connect: {
     targets: ['direct', 'pgbouncer', 'postern'],
     peer: 'pgbouncer',
-    setting: { ...PLAIN, pooled: true },
+    setting: { ...PLAIN, pooled: 'session' },
     goals: [CONNECT_GOAL],
     peakMegabytesMax: null,
     cells: connectCells,
@@ -156,6 +178,15 @@ export const SUITES = {
     goals: WORKERS_GOALS,
     peakMegabytesMax: null,
     cells: queryCells,
+  },
+  pool: {
+    targets: ['direct', 'pgbouncer', 'postern'],
+    peer: 'pgbouncer',
+    setting: { ...PLAIN, pooled: 'transaction' },
+    goals: POOL_GOALS,
+    peakMegabytesMax: null,
+    cells: poolCells,
+    judge: judgePrepared,
   },
   copy: {
     targets: ['direct', 'haproxy', 'pgbouncer', 'postern'],

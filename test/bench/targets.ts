@@ -17,6 +17,8 @@ const LISTEN_TIMEOUT_MS = 10_000
 export const POOL_SIZE = 20
 /** Of the target "workers". */
 export const WORKERS = 2
+/** Clients that PgBouncer lets in; each of them takes memory from the start. */
+const CLIENTS_MAX = 2_000
 /** What the gateway says of keys whose feature is not there. */
 const NOT_BUILT = 'is not built yet'
 
@@ -52,8 +54,11 @@ export class AbsentTarget extends Error {}
 export interface Setting {
   /** Clients may ask for TLS; whoever has none fails in the cells that do. */
   readonly tls: boolean
-  /** Server connections are logged in before, and cleaned with DISCARD ALL between clients. */
-  readonly pooled: boolean
+  /**
+   * Server connections are logged in before: cleaned with DISCARD ALL between the `session`s of
+   * clients, or shared by `transaction`s; false: every client has its own.
+   */
+  readonly pooled: false | 'session' | 'transaction'
   readonly sessionsMax: number
 }
 
@@ -178,7 +183,9 @@ async function posternFile(database: Database, setting: Setting, folder: string)
     clients: {
       default: { writes: { address, ...(setting.pooled ? { startupParams } : {}) } },
     },
-    ...(setting.pooled ? { pools: { default: { writes: { size: POOL_SIZE } } } } : {}),
+    ...(setting.pooled
+      ? { pools: { default: { writes: { size: POOL_SIZE, mode: setting.pooled } } } }
+      : {}),
     servers: { default: server },
   }
 }
@@ -247,10 +254,10 @@ listen_port = ${port}
 unix_socket_dir =
 auth_type = trust
 auth_file = ${users}
-pool_mode = session
+pool_mode = ${setting.pooled || 'session'}
 default_pool_size = ${setting.pooled ? POOL_SIZE : 100}
 server_reset_query = DISCARD ALL
-max_client_conn = 500
+max_client_conn = ${Math.min(setting.sessionsMax, CLIENTS_MAX)}
 log_connections = 0
 log_disconnections = 0
 log_stats = 0
