@@ -43,10 +43,23 @@ export interface PoolCounts {
 
 type Taker<Connection> = (grant: Grant<Connection>) => void
 
-interface Waiter<Connection> {
+/** A place in the queue, which each knows its neighbours in: many may come and go a second. */
+class Waiter<Connection> implements Waiting {
   readonly taker: Taker<Connection>
-  readonly sinceMs: number
-  timer: Timer | undefined
+  readonly sinceMs = performance.now()
+  before: Waiter<Connection> | null = null
+  behind: Waiter<Connection> | null = null
+  queued = true
+  readonly #leave: (waiter: Waiter<Connection>) => void
+
+  constructor(taker: Taker<Connection>, leave: (waiter: Waiter<Connection>) => void) {
+    this.taker = taker
+    this.#leave = leave
+  }
+
+  forget(): void {
+    this.#leave(this)
+  }
 }
 
 export class Pool<Connection extends Kept> {
@@ -62,8 +75,13 @@ export class Pool<Connection extends Kept> {
   readonly #waitTimeoutMs: number
   /** The one used last is lent first, so that those which nobody needs grow old. */
   readonly #kept: Connection[] = []
-  /** In the order of their coming. */
-  readonly #waiters = new Set<Waiter<Connection>>()
+  /** The ends of the queue, which is in the order of their coming. */
+  #first: Waiter<Connection> | null = null
+  #last: Waiter<Connection> | null = null
+  #waiting = 0
+  readonly #leave = (waiter: Waiter<Connection>): void => void this.#dequeue(waiter)
+  /** For the one who came first of them: all wait equally long. */
+  #timer: Timer | null = null
   #places = 0
   #retired = false
 
@@ -83,43 +101,75 @@ export class Pool<Connection extends Kept> {
   }
 
   get waiting(): number {
-    return this.#waiters.size
+    return this.#waiting
+  }
+
+  /** A kept connection, where there is one and nobody has waited for it before. */
+  takeKept(): Connection | null {
+    if (this.#first !== null) return null
+    const kept = this.#kept.pop()
+    if (kept === undefined) return null
+    this.counts.reused += 1
+    return kept
   }
 
   /** Asks for a connection; `taker` is told at once where there is one, else in its turn. */
   take(taker: Taker<Connection>): Waiting | null {
-    if (this.#waiters.size === 0) {
-      const kept = this.#kept.pop()
-      if (kept !== undefined) {
-        this.counts.reused += 1
-        taker(kept)
-        return null
-      }
-      if (this.#places < this.sizeMax) {
-        this.#grantPlace(taker)
-        return null
-      }
+    const kept = this.takeKept()
+    if (kept !== null) {
+      taker(kept)
+      return null
+    }
+    if (this.#first === null && this.#places < this.sizeMax) {
+      this.#grantPlace(taker)
+      return null
     }
     return this.#queue(taker)
   }
 
   #queue(taker: Taker<Connection>): Waiting {
-    const waiter: Waiter<Connection> = { taker, sinceMs: performance.now(), timer: undefined }
+    const waiter = new Waiter(taker, this.#leave)
     this.counts.waits += 1
-    this.#waiters.add(waiter)
-    if (this.#waitTimeoutMs > 0) {
-      waiter.timer = setTimeout(() => {
-        if (!this.#dequeue(waiter)) return
-        this.counts.waitTimeouts += 1
-        taker('late')
-      }, this.#waitTimeoutMs)
+    this.#waiting += 1
+    waiter.before = this.#last
+    if (this.#last === null) this.#first = waiter
+    else this.#last.behind = waiter
+    this.#last = waiter
+    if (this.#timer === null) this.#await(this.#waitTimeoutMs)
+    return waiter
+  }
+
+  #await(ms: number): void {
+    if (this.#waitTimeoutMs <= 0) return
+    this.#timer = setTimeout(() => {
+      this.#timer = null
+      this.#late(performance.now())
+    }, ms)
+    this.#timer.unref()
+  }
+
+  /** Those who have waited long enough; the others were there later. */
+  #late(now: number): void {
+    for (let waiter = this.#first; waiter !== null; waiter = this.#first) {
+      const leftMs = waiter.sinceMs + this.#waitTimeoutMs - now
+      if (leftMs > 0) return this.#await(leftMs)
+      this.#dequeue(waiter)
+      this.counts.waitTimeouts += 1
+      waiter.taker('late')
     }
-    return { forget: () => void this.#dequeue(waiter) }
   }
 
   #dequeue(waiter: Waiter<Connection>): boolean {
-    if (!this.#waiters.delete(waiter)) return false
-    clearTimeout(waiter.timer)
+    if (!waiter.queued) return false
+    const { before, behind } = waiter
+    if (before === null) this.#first = behind
+    else before.behind = behind
+    if (behind === null) this.#last = before
+    else behind.before = before
+    waiter.queued = false
+    waiter.before = null
+    waiter.behind = null
+    this.#waiting -= 1
     this.counts.waitedMs += performance.now() - waiter.sinceMs
     return true
   }
@@ -137,8 +187,8 @@ export class Pool<Connection extends Kept> {
       connection.close()
       return
     }
-    const [next] = this.#waiters
-    if (next === undefined) this.#kept.push(connection)
+    const next = this.#first
+    if (next === null) this.#kept.push(connection)
     else {
       this.#dequeue(next)
       this.counts.reused += 1
@@ -149,8 +199,8 @@ export class Pool<Connection extends Kept> {
   /** A place is free again: its connection is gone, or never came to be. */
   vacate(): void {
     this.#places -= 1
-    const [next] = this.#waiters
-    if (next === undefined || this.#places >= this.sizeMax) return
+    const next = this.#first
+    if (next === null || this.#places >= this.sizeMax) return
     this.#dequeue(next)
     this.#grantPlace(next.taker)
   }

@@ -54,6 +54,19 @@ describe('a taker', () => {
     expect(pool.counts.reused).toBe(1)
   })
 
+  test('leaves the queue from anywhere in it, once', () => {
+    const { pool, got, take } = bench(1)
+    const [, one, , three, , five] = ['a', 'one', 'two', 'three', 'four', 'five'].map(take)
+    for (const waiting of [three!, one!, five!, three!]) waiting.forget()
+    expect(pool.waiting).toBe(2)
+    for (const name of ['x', 'y', 'z']) pool.giveBack(new Connection(name))
+    expect(got.slice(1)).toEqual([
+      ['two', 'x'],
+      ['four', 'y'],
+    ])
+    expect([pool.waiting, pool.kept.length]).toEqual([0, 1])
+  })
+
   test('does not overtake those who wait', () => {
     const { pool, got, take } = bench(1)
     take('a')
