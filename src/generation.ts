@@ -239,6 +239,7 @@ async function assembleService(
       group,
       server,
       clients: config.clients[group] ?? {},
+      pools: config.pools[group] ?? {},
       hasDecider: hooks.fromClient.steps.length > 0,
       turnedAway: tellTurnedAway(group, account, tally),
     }),

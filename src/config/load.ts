@@ -15,6 +15,7 @@ import { Problems } from './problem.ts'
 import { checkRoles } from './roles.ts'
 import { type Config, globalSchema } from './schema.ts'
 import { keysOf } from './shape.ts'
+import { checkSharing } from './sharing.ts'
 import { checkSupport, dropLeaked, dropRetired } from './support.ts'
 import { readYaml } from './yaml.ts'
 
@@ -115,6 +116,7 @@ export function settle(
   notices.push(...checkGroups(global, problems))
   checkLogins(global, problems)
   notices.push(...checkRoles(global, problems))
+  checkSharing(global, problems)
   checkPluginNames(plugins, problems)
   const config = parseDraft(global, globalSchema, PLUGINS_KEYS, problems)
   const parsed = parseDraft(plugins, pluginsSchema, GLOBAL_KEYS, problems)

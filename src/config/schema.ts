@@ -18,13 +18,13 @@ import {
   limit,
   requiredCount,
   requiredText,
-  requiredTextOr,
   secret,
   section,
   sections,
   text,
   whereRead,
 } from './fields.ts'
+import { pool } from './pool-schema.ts'
 
 const NETWORKS = ['tcp', 'udp', 'unix'] as const
 const OUTPUTS = ['console', 'stdout', 'stderr', 'file', 'syslog', 'rsyslog'] as const
@@ -190,21 +190,6 @@ const client = section('How the gateway connects to a database.', {
     error: 'must be disable, allow or prefer for the network unix, where no TLS is spoken',
     when: whereRead('network', 'sslMode'),
   })
-
-const POOL_MODES = ['none', 'session', 'transaction'] as const
-
-const pool = section('The connections to a database, and how clients share them.', {
-  size: count(10, -INT_MAX, 100_000, 'Connections at once; 0 and less mean 10, and 1 means 2.'),
-  mode: choice(
-    POOL_MODES,
-    'session',
-    'Shared how: session (one client at a time), or none (as many as clients).',
-  ),
-  waitTimeout: duration('30s', 'Longest wait for a free connection; 0: no end.'),
-  idleTimeout: duration('10m', 'A connection that nobody used for so long is closed; 0: never.'),
-  lifetime: duration('1h', 'A connection older than that is closed when it is free; 0: never.'),
-  resetQuery: requiredTextOr('DISCARD ALL', 'What takes away all that a client left.'),
-})
 
 const proxy = section('The path between the clients of a server and one block.', {
   healthCheckPeriod: duration(

@@ -37,6 +37,8 @@ export interface Cutter {
 /** Where the outcome of a chain goes, in order. */
 export interface Sink {
   forward(bytes: Uint8Array): void
+  /** Resolves when these messages can be forwarded; null, or left out: at once. */
+  ready?(bytes: Uint8Array): Promise<typeof CONTINUE> | null
   deny(unit: Uint8Array, refusal: Refusal): void
   respond(unit: Uint8Array, bytes: Uint8Array): void
   /** A reason why the session cannot go to that block now, or null when it does. */
@@ -147,7 +149,15 @@ export class Chain {
       }
       return drive(this.#walk([item(unit)], index, verdict, carried, over))
     }
-    this.#sink.forward(unit)
+    return this.#forward(unit)
+  }
+
+  #forward(unit: Uint8Array): void | Promise<void> {
+    const waiting = this.#sink.ready?.(unit) ?? null
+    if (waiting === null) return this.#sink.forward(unit)
+    return waiting.then(() => {
+      if (!this.#sink.over) this.#sink.forward(unit)
+    })
   }
 
   #isSound(answer: Uint8Array): boolean {
@@ -198,6 +208,11 @@ export class Chain {
         if (this.#sink.over) return
       }
       items = gathered(next)
+    }
+    for (const { bytes, final } of items) {
+      if (final !== null && final.kind !== 'route') continue
+      const waiting = this.#sink.ready?.(bytes) ?? null
+      if (waiting !== null) yield waiting
     }
     this.#deliver(items)
   }

@@ -2,6 +2,7 @@
 import type { UpstreamCounts } from './families.ts'
 import type { Summing } from './past.ts'
 import type { PoolSource } from './pool-families.ts'
+import { summedSharing } from './sharing-families.ts'
 
 const nameOf = ({ group, block }: { readonly group: string; readonly block: string }): string =>
   `${group}.${block}`
@@ -36,8 +37,9 @@ type Counts = PoolSource['pool']['counts']
 
 export const POOL_SUMMING: Summing<PoolSource> = {
   nameOf: ({ upstream }) => nameOf(upstream),
-  sum: ({ upstream, pool: newer }, { pool: older }) => ({
+  sum: ({ upstream, pool: newer, sharing }, { pool: older, sharing: before }) => ({
     upstream,
+    sharing: summedSharing(sharing, before),
     pool: {
       sizeMax: newer.sizeMax,
       kept: { length: newer.kept.length + older.kept.length },
@@ -47,8 +49,9 @@ export const POOL_SUMMING: Summing<PoolSource> = {
     },
   }),
   // Of a pool that is gone nothing but its counts is left.
-  copy: ({ upstream: { group, block }, pool }) => ({
+  copy: ({ upstream: { group, block }, pool, sharing }) => ({
     upstream: { group, block },
+    sharing: sharing && { ...sharing, pinned: 0, pins: { ...sharing.pins } },
     pool: {
       sizeMax: pool.sizeMax,
       kept: { length: 0 },

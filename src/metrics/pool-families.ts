@@ -1,9 +1,9 @@
 /** The families of pools: connections by state, and what waiting for one has cost. */
 import type { Meter } from './meter.ts'
+import { declareSharingFamilies, type SharingSource } from './sharing-families.ts'
 
 /** One pool; structural, so that nothing here depends on the data path. */
-export interface PoolSource {
-  readonly upstream: { readonly group: string; readonly block: string }
+export interface PoolSource extends SharingSource {
   readonly pool: {
     readonly sizeMax: number
     readonly kept: { readonly length: number }
@@ -54,4 +54,5 @@ export function declarePoolFamilies(meter: Meter, pools: () => readonly PoolSour
   for (const [name, help, key] of COUNTS) {
     meter.sampled(name, 'counter', help, () => each(({ counts }) => counts[key]))
   }
+  declareSharingFamilies(meter, pools)
 }

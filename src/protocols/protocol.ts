@@ -3,6 +3,10 @@
  * are owed, and to say no in its own words. Pure: bytes in, bytes out, no sockets.
  */
 
+import type { SharedConnection } from './postgres/sharing/connection.ts'
+import type { Profile } from './postgres/sharing/profile.ts'
+import type { SharingTerms } from './postgres/sharing/terms.ts'
+
 /** Why something is refused; `code` is a SQLSTATE where the protocol has one. */
 export interface Refused {
   readonly code: string
@@ -21,6 +25,7 @@ export interface Refused {
  * - `secure`: TLS begins, with the bytes of the piece if there are any; `secured` ends it
  * - `cancel`: a CancelRequest
  * - `admitted`: the gateway has let the client in; nothing more can be said without a server
+ * - `serverless`: what comes next needs a server, and there is none yet: the lessor has been asked
  * - `violation`: bytes that are not of this protocol; `violation` tells why
  */
 export type Piece =
@@ -33,6 +38,7 @@ export type Piece =
   | 'secure'
   | 'cancel'
   | 'admitted'
+  | 'serverless'
   | 'violation'
 
 /** How units are cut: the widest unit that a step of the direction asks for. */
@@ -77,10 +83,11 @@ export interface Flow {
   /** Why the last piece was a violation, as a sentence. */
   readonly violation: string
   /**
-   * A short cut for what most chunks are: whole messages that nobody wants. True: all of the chunk
-   * has been noted and may be written as it is. False: nothing was done; push it.
+   * A short cut for what most chunks are: whole messages that nobody wants. All of the chunk has
+   * been noted, and what is returned is written in its place; borrowed until the next call. Null:
+   * nothing was done; push it. `serverless`: as the piece; nothing was done, and it must wait.
    */
-  pass(chunk: Uint8Array): boolean
+  pass(chunk: Uint8Array): Uint8Array | 'serverless' | null
   /** Takes the next bytes from the source. Call `next` until `none` before the next push. */
   push(chunk: Uint8Array): void
   next(): Piece
@@ -112,6 +119,15 @@ export interface ClientFlow extends Flow {
   answerFlaw(bytes: Uint8Array): string | null
   /** Answers a unit without the server; returns what the server must be sent all the same. */
   respond(unit: Uint8Array, bytes: Uint8Array): Uint8Array
+  /** False where these messages need a server and there is none: the lessor was asked. */
+  readyFor(bytes: Uint8Array): boolean
+}
+
+/** Where a session that shares connections by transactions gets one. */
+export interface Lessor {
+  readonly terms: SharingTerms
+  /** True where it has one, or gets one now; false: it goes on when there is one. */
+  fetch(): boolean
 }
 
 /** Asked by a conversation when it has something of its own to write on the other side. */
@@ -159,6 +175,8 @@ export interface Gate {
   readonly doorkeeper: ((certificate: ShownCertificate | null) => Doorkeeper) | null
   /** The database that the server connections have; a client must ask for this one. */
   readonly database: string
+  /** Clients share the connections by transactions. */
+  readonly shares: boolean
   /** Told why a client was not let in. */
   turnedAway(reason: string): void
 }
@@ -169,6 +187,8 @@ export interface ServerState {
   readonly parameters: Map<string, string>
   /** What a CancelRequest to this connection must name. */
   cancelKey: Uint8Array
+  /** What clients have left on it that share it by transactions. */
+  readonly shared: SharedConnection
 }
 
 /** How an errand has ended. */
@@ -184,6 +204,8 @@ export interface Errand {
   take(bytes: Uint8Array): Uint8Array
   /** Null while it is under way. */
   readonly outcome: ErrandOutcome | null
+  /** True where the server has said a part of a message only. */
+  readonly midMessage?: boolean
 }
 
 /** How the connections of one pool are logged in and cleaned. */
@@ -193,6 +215,8 @@ export interface PoolLogin {
   readonly password: string
   /** What takes away all that a client left. */
   readonly resetQuery: string
+  /** Clients share the connections by transactions. */
+  readonly shares: boolean
   /** True where nobody can listen who must not see the password. */
   readonly cleartextPermitted: boolean
 }
@@ -233,6 +257,24 @@ export interface Errands extends RoleErrands {
   probe(state: ServerState): Errand
   /** Listens to a connection that nobody uses; ends only by failing. */
   watch(state: ServerState): Errand
+  /** Gives a connection the settings of a client that is in; null where it has them. */
+  follow(wanted: Profile, state: ServerState): Errand | null
+}
+
+/** A session's part in sharing connections by transactions. */
+export interface Sharing {
+  /** The settings of the client; null until it is in. */
+  readonly profile: Profile | null
+  /** The client has its connection for itself. */
+  readonly pinned: boolean
+  /** Nothing is under way on the connection, and nothing ties the client to it. */
+  readonly releasable: boolean
+  /** A connection is there, which has the settings of the client. */
+  borrow(state: ServerState): void
+  /** The connection is given back, or gone. */
+  giveBack(): void
+  /** The session has ended. */
+  end(): void
 }
 
 export interface Conversation {
@@ -269,6 +311,8 @@ export interface Conversation {
   refuse(refused: Refused): void
   /** With what the client has introduced itself; empty until it has. */
   readonly startup: Uint8Array
+  /** The client takes keys for cancelling that are longer than 8 bytes. */
+  readonly takesLongKeys: boolean
   /** The client is in, and told of these parameters; `key` names its session to it. */
   admit(parameters: ReadonlyMap<string, string>, key: Uint8Array): void
   /** The client is told where its server's parameters are others than it has been `told`. */
@@ -282,6 +326,8 @@ export interface Conversation {
   readonly awaitsClient: boolean
   /** True where the client has said its farewell. */
   readonly departed: boolean
+  /** How the session shares connections by transactions; null where it does not. */
+  readonly sharing: Sharing | null
   /** True once a refused client has been told. */
   readonly refusalTold: boolean
   /** Last words to a client; null where none would be understood, or the client has left. */
@@ -310,6 +356,8 @@ export interface ConversationOptions extends Wishes {
   readonly gate: Gate | null
   /** Told where the server was asked for a write and takes none; left out: nobody is. */
   readonly writeRefused?: (() => void) | null
+  /** Where the session gets its connections from, if it shares them by transactions. */
+  readonly lessor?: Lessor | null
   /** Left out: nobody does. */
   readonly encryption?: EncryptionTerms
 }
@@ -324,7 +372,7 @@ export interface Protocol {
   /** Null where connections cannot be shared by clients. */
   readonly errands: ((login: PoolLogin) => Errands) | null
   /** Null where servers have no roles. */
-  readonly roleErrands: ((login: Omit<PoolLogin, 'resetQuery'>) => RoleErrands) | null
+  readonly roleErrands: ((login: Omit<PoolLogin, 'resetQuery' | 'shares'>) => RoleErrands) | null
   /** The request that cancels what the connection with this key is doing. */
   cancelRequest(key: Uint8Array): Uint8Array
 }

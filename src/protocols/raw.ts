@@ -28,8 +28,12 @@ class RawFlow implements ClientFlow {
     this.#answer = answer
   }
 
-  pass(): boolean {
-    return this.#unit === 'pass' && this.due.length === 0
+  pass(chunk: Uint8Array): Uint8Array | null {
+    return this.#unit === 'pass' && this.due.length === 0 ? chunk : null
+  }
+
+  readyFor(): boolean {
+    return true
   }
 
   push(chunk: Uint8Array): void {
@@ -118,6 +122,8 @@ class RawConversation implements Conversation {
   readonly leaves = null
   readonly awaitsClient = false
   readonly departed = false
+  readonly sharing = null
+  readonly takesLongKeys = false
 
   secured(): void {}
 

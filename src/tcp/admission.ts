@@ -5,11 +5,8 @@
  */
 import type { Refusal } from '../hooks/verdict.ts'
 import type { Conversation } from '../protocols/protocol.ts'
-import { marked } from './key-marks.ts'
+import { issueKey } from './cancel-keys.ts'
 import type { ServerSide } from './server-side.ts'
-
-/** A process id and a secret, as every client knows them. */
-const KEY_BYTES = 8
 
 /** A session on its way to a server connection. */
 export interface Arriving {
@@ -23,16 +20,19 @@ export interface Arriving {
 /** Null: the client has been greeted; else it is when the promise resolves, or it was refused. */
 export function admit({ server, conversation, connected, refuse }: Arriving): Promise<void> | null {
   const { startup } = conversation
-  const key = marked(crypto.getRandomValues(new Uint8Array(KEY_BYTES)))
+  const key = issueKey({ long: conversation.takesLongKeys })
   const assumed = server.assume(startup)
   if (assumed !== null) {
-    server.promise(() => {
-      server.reach(startup, (refusal) => {
-        if (refusal !== null) return refuse(refusal)
-        connected()
-        if (server.kept !== null) conversation.correct(assumed, server.kept.state.parameters)
+    if (conversation.sharing !== null) server.unmet = true
+    else {
+      server.promise(() => {
+        server.reach(startup, (refusal) => {
+          if (refusal !== null) return refuse(refusal)
+          connected()
+          if (server.kept !== null) conversation.correct(assumed, server.kept.state.parameters)
+        })
       })
-    })
+    }
     conversation.admit(assumed, key)
     return null
   }

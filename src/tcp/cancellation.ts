@@ -66,3 +66,24 @@ export class Cancellation implements ServerOwner {
     this.#done()
   }
 }
+
+/** Told where a request is carried on, and when it is over, which may be at once. */
+interface Canceller {
+  begin(): void
+  done(): void
+}
+
+/** Carries a request to the server that is meant, or to the worker that knows it. */
+export function carryCancel(
+  request: Uint8Array,
+  around: Surroundings,
+  { begin, done }: Canceller,
+): void {
+  const { cancelTargets, protocol, sharing = null, group } = around
+  const target = cancelTargets.get(protocol.cancelTarget(request))
+  // A client that is refused, because there are too many, may still cancel what another does.
+  if (target?.unmet || (target === undefined && sharing === null)) return done()
+  begin()
+  if (target === undefined) sharing?.cancel(group, request.slice(), done)
+  else new Cancellation(target, request.slice(), around, done)
+}

@@ -5,6 +5,9 @@
 import type { Socket } from 'bun'
 import { addressesOf } from '../base/address.ts'
 import type { AddressPair } from '../hooks/step.ts'
+import { SharedConnection } from '../protocols/postgres/sharing/connection.ts'
+import { NO_TEXTS, type Profile } from '../protocols/postgres/sharing/profile.ts'
+import type { SharingTerms } from '../protocols/postgres/sharing/terms.ts'
 import type { Errand, Errands, Refused, ServerState } from '../protocols/protocol.ts'
 import type { Kept, Pool } from '../upstream/pool.ts'
 import type { Upstream } from '../upstream/upstream.ts'
@@ -21,6 +24,12 @@ export interface Keeping {
   /** What connections report that nobody has set anything on; null until there was one. */
   baseline: ReadonlyMap<string, string> | null
   readonly pool: Pool<KeptServer>
+  /** By which terms clients share them by transactions; null where they do not. */
+  readonly terms: SharingTerms | null
+  /** A connection older than that is closed when it is given back; 0: never. */
+  readonly lifetimeMs: number
+  /** The time of the last look at the pool, so that connections need not ask the clock. */
+  now: number
 }
 
 /** Why an errand failed; null: it did not. `gone`: the connection is of no use any more. */
@@ -33,7 +42,11 @@ const SILENT: Refused = { code: '08006', message: `no answer within ${ERRAND_MS_
 
 export class KeptServer implements ServerOwner, Kept {
   readonly upstream: Upstream
-  readonly state: ServerState = { parameters: new Map(), cancelKey: new Uint8Array(0) }
+  readonly state: ServerState = {
+    parameters: new Map(),
+    cancelKey: new Uint8Array(0),
+    shared: new SharedConnection(),
+  }
   readonly openedAtMs = performance.now()
   /** When a session had it last, and when it last answered; in milliseconds. */
   lentAtMs = this.openedAtMs
@@ -44,6 +57,9 @@ export class KeptServer implements ServerOwner, Kept {
   #outlet = new Outlet(null)
   #errand: Errand | null = null
   #done: Done | null = null
+  /** Listens while nobody has the connection; made once, for it may be lent very often. */
+  #watch: Errand | null = null
+  readonly #whenLost: Done = () => this.#lost()
   #timer: Timer | undefined
   /** CancelRequests under way that name this connection: no other client may be hit by them. */
   #cancels = 0
@@ -87,6 +103,16 @@ export class KeptServer implements ServerOwner, Kept {
     this.#run(this.#keeping.errands.prepare(startup, this.state), done)
   }
 
+  /** As `prepare`, where other clients may have left settings of theirs: those go first. */
+  prepareAnew(startup: Uint8Array, done: Done): void {
+    const { baseline, terms } = this.#keeping
+    const first = terms!.profiles.of(baseline ?? this.state.parameters, NO_TEXTS)
+    this.follow(first, (failure) => {
+      if (failure === null) this.prepare(startup, done)
+      else done(failure)
+    })
+  }
+
   /** Lends the socket: whoever takes it owns what happens on it until `takeBack`. */
   lend(owner: ServerOwner): Socket<ServerOwner> {
     const socket = this.#socket!
@@ -105,16 +131,50 @@ export class KeptServer implements ServerOwner, Kept {
   /** Takes away what a client left or asked for; then it goes back to the pool. */
   clean(left: 'idle' | 'transaction'): void {
     this.#run(this.#keeping.errands.clean(left, this.state), (failure) => {
+      this.state.shared.cleaned()
       if (failure === null) this.#calm(() => this.#keep())
       else this.discard()
     })
   }
 
+  /** Has the settings of a client that is in. */
+  suits(profile: Profile): boolean {
+    const { terms } = this.#keeping
+    if (terms === null || this.#watch?.midMessage || this.misplaced) return false
+    return this.state.shared.profile(this.state, terms.profiles) === profile
+  }
+
+  /** Gives the connection the settings of a client that is in. */
+  follow(profile: Profile, done: Done): void {
+    const errand = this.#keeping.errands.follow(profile, this.state)
+    // Whoever got it now would read the rest of what it has begun to say.
+    if (this.#watch?.midMessage) done({ refused: GONE, gone: true })
+    else if (errand === null) done(null)
+    else this.#run(errand, done)
+  }
+
+  /** A session that shares it is through with a transaction: the next one may have it at once. */
+  giveBack(): void {
+    this.#socket!.data = this
+    this.lentAtMs = this.#keeping.now
+    if (this.#cancels === 0) this.#keep()
+    else this.#whenCalm = () => this.#keep()
+  }
+
   /** Ready for the next client. */
   #keep(): void {
-    this.heardAtMs = performance.now()
-    this.#run(this.#keeping.errands.watch(this.state), () => this.#lost())
-    this.#keeping.pool.giveBack(this)
+    const { pool, errands, lifetimeMs, now } = this.#keeping
+    this.heardAtMs = now
+    const isOld = lifetimeMs > 0 && now - this.openedAtMs >= lifetimeMs
+    // It may have ended while nothing was listened for.
+    if (this.#socket === null || isOld) {
+      this.close()
+      return pool.vacate()
+    }
+    this.#watch ??= errands.watch(this.state)
+    this.#errand = this.#watch
+    this.#done = this.#whenLost
+    pool.giveBack(this)
   }
 
   /** Asks a kept connection, which was taken out of the pool for it, for a sign of life. */
@@ -185,7 +245,8 @@ export class KeptServer implements ServerOwner, Kept {
   }
 
   #endErrand(): Done | null {
-    clearTimeout(this.#timer)
+    if (this.#timer !== undefined) clearTimeout(this.#timer)
+    this.#timer = undefined
     const done = this.#done
     this.#errand = null
     this.#done = null

@@ -19,6 +19,7 @@ export function momentToMove(upstream: Upstream, from: Surroundings, to: Surroun
   if (from.protocol !== to.protocol) return 'never'
   // Who lets clients in has told them of the server behind it.
   if ((from.gate === null) !== (to.gate === null)) return 'never'
+  if (from.gate?.shares !== to.gate?.shares) return 'never'
   if (to.balancer.named(upstream.block) !== upstream) return 'never'
   const same = from.limits.messageBytesMax === to.limits.messageBytesMax
   return same && areAlike(from.hooks, to.hooks) ? 'now' : 'at-rest'

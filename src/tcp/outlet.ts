@@ -53,6 +53,11 @@ export class Outlet {
     return this.drained()
   }
 
+  /** The connection is another's now; nothing may be kept for it. */
+  detach(): void {
+    this.#socket = null
+  }
+
   /** True while bytes wait for the socket. */
   get full(): boolean {
     return this.#room !== null

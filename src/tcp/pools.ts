@@ -15,6 +15,7 @@ import { certificateBinding } from '../protocols/postgres/login/certificate-bind
 import { ServerLogin } from '../protocols/postgres/login/server-login.ts'
 import { parseUserFile } from '../protocols/postgres/login/user-file.ts'
 import { Users } from '../protocols/postgres/login/users.ts'
+import { type SharingTerms, sharingTerms } from '../protocols/postgres/sharing/terms.ts'
 import type {
   Gate,
   PoolLogin,
@@ -57,17 +58,37 @@ export function createServerPool(
   return new ServerPool({
     upstream,
     pool: connections,
-    keeping: errands === null ? null : { errands, pool: connections, baseline: null },
+    keeping:
+      errands === null
+        ? null
+        : {
+            errands,
+            pool: connections,
+            baseline: null,
+            terms: pool.mode === 'transaction' ? termsOf(pool) : null,
+            lifetimeMs: pool.lifetime,
+            now: performance.now(),
+          },
     checkPeriodMs: proxy.healthCheckPeriod,
     idleTimeoutMs: pool.idleTimeout,
     lifetimeMs: pool.lifetime,
   })
 }
 
+function termsOf(pool: PoolConfig): SharingTerms {
+  return sharingTerms({
+    strict: pool.strict,
+    serverStatementsMax: pool.preparedStatementsMax,
+    clientStatementsMax: pool.clientStatementsMax,
+    statementBytesMax: pool.statementBytesMax,
+  })
+}
+
 function loginOf(client: ClientConfig, pool: PoolConfig): PoolLogin | null {
   const { startupParams } = client
   if (startupParams === undefined) return null
-  return { ...accountOf(startupParams, client), resetQuery: pool.resetQuery }
+  const shares = pool.mode === 'transaction'
+  return { ...accountOf(startupParams, client), resetQuery: pool.resetQuery, shares }
 }
 
 function accountOf(params: NonNullable<ClientConfig['startupParams']>, client: ClientConfig) {
@@ -97,6 +118,7 @@ export interface GateOptions {
   readonly server: ServerConfig
   /** The blocks of the group. */
   readonly clients: Readonly<Record<string, ClientConfig>>
+  readonly pools: Readonly<Record<string, PoolConfig>>
   /** True where a plugin may answer logins. */
   readonly hasDecider: boolean
   readonly turnedAway: (reason: string) => void
@@ -107,13 +129,14 @@ export interface GateOptions {
  * CONFIG_INVALID where the user file cannot be used, and where nobody would let anybody in.
  */
 export function createGate(options: GateOptions): Gate | null {
-  const { group, server, clients, hasDecider, turnedAway } = options
+  const { group, server, clients, pools, hasDecider, turnedAway } = options
   const { startupParams } = Object.values(clients).find((client) => client.startupParams) ?? {}
   if (startupParams === undefined) return null
   const { auth } = server
   const database = databaseOf(startupParams)
+  const shares = Object.values(pools).some(({ mode }) => mode === 'transaction')
   if (auth === '') {
-    if (hasDecider) return { doorkeeper: null, database, turnedAway }
+    if (hasDecider) return { doorkeeper: null, database, shares, turnedAway }
     const problem = `servers.${group}: the gateway logs in to the database by itself, and nobody`
     const cure = `set servers.${group}.auth, or a plugin that answers logins`
     throw new GatewayError(
@@ -125,7 +148,7 @@ export function createGate(options: GateOptions): Gate | null {
   const users = auth === 'trust' ? new Users([]) : readUsers(server.authFile, key)
   const doorkeeper: Gate['doorkeeper'] = (certificate) =>
     new ServerLogin({ method: auth, users, binding: certificate && bindingOf(certificate) })
-  return { doorkeeper, database, turnedAway }
+  return { doorkeeper, database, shares, turnedAway }
 }
 
 const bindings = new WeakMap<ShownCertificate, Uint8Array | null>()

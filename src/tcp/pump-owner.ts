@@ -4,6 +4,12 @@ import type { SessionFacts } from '../hooks/step.ts'
 import type { Refusal } from '../hooks/verdict.ts'
 import type { ListenerOptions } from './surroundings.ts'
 
+/** What is read, by a pump that has it stop for a while. */
+export interface Source {
+  pause(): void
+  resume(): void
+}
+
 export interface PumpOwner {
   /** Who counts what a pump does. */
   readonly around: Pick<ListenerOptions, 'account' | 'stepFailed' | 'denied'>

@@ -1,12 +1,14 @@
 /** Moves one direction of one session, in order: pieces that pass, units that the chain decides. */
 import { Chain, type Sink } from '../hooks/chain.ts'
-import type { Refusal } from '../hooks/verdict.ts'
+import type { CONTINUE, Refusal } from '../hooks/verdict.ts'
 import type { ClientFlow, Flow } from '../protocols/protocol.ts'
 import type { Account } from './account.ts'
 import type { DirectionHooks } from './direction-hooks.ts'
-import { showEnd, showRequest } from './edges.ts'
+import { showEnd, showRequest, showTraffic } from './edges.ts'
 import type { Outlet } from './outlet.ts'
-import type { PumpOwner } from './pump-owner.ts'
+import type { PumpOwner, Source } from './pump-owner.ts'
+import { Runs } from './runs.ts'
+import { ServerWait } from './server-wait.ts'
 
 /** Reasons why the source is paused, as bits. */
 const OUTLET_FULL = 1
@@ -14,17 +16,14 @@ const WAITING = 2
 const OWED = 4
 const NOT_STARTED = 8
 const ANSWERING = 16
+/** Any of these keeps it from looking at what came. */
+const HALTED = WAITING | NOT_STARTED | ANSWERING
 
 /**
  * Bytes taken from a source before the pump starts, beyond which it is paused. A startup packet
  * fits, so that an ordinary session is never paused and resumed, which costs several system calls.
  */
 const EARLY_BYTES_MAX = 16_384
-
-interface Source {
-  pause(): void
-  resume(): void
-}
 
 export class Pump implements Sink {
   readonly #account: Account
@@ -44,11 +43,10 @@ export class Pump implements Sink {
   #stops = NOT_STARTED
   #paused = false
   #working = false
-  /** What is worked off now, as it was read. */
-  #chunk: Uint8Array | null = null
-  /** A run of it that is to be written, together with what follows. */
-  #gathered: Uint8Array | null = null
+  #runs: Runs | null = null
   #backlog: Uint8Array[] = []
+  /** Made for the first wait: most sessions keep their server. */
+  #wait: ServerWait | null = null
   #early = 0
   #ended = false
   #flowEnded = false
@@ -79,7 +77,7 @@ export class Pump implements Sink {
 
   /** Started, with nothing under way and nothing waiting. */
   get atRest(): boolean {
-    const still = (this.#stops & (WAITING | NOT_STARTED | ANSWERING)) === 0 && !this.#working
+    const still = (this.#stops & HALTED) === 0 && !this.#working
     return still && this.#backlog.length === 0 && !this.#ended
   }
 
@@ -90,15 +88,19 @@ export class Pump implements Sink {
     if ((this.#stops & ~NOT_STARTED) !== 0) this.#pause()
   }
 
+  /** What it reads is another's from now on. */
+  letGo(): void {
+    if (this.#paused) this.#source?.resume()
+    this.#paused = false
+    this.#source = null
+  }
+
   writeTo(outlet: Outlet): void {
     this.#flush()
     this.#outlet = outlet
   }
 
-  /**
-   * Names where the answers of this direction's steps go. A source that gets many bytes for few
-   * must be paused while they wait: nobody else holds it back.
-   */
+  /** Where answers of this direction's steps go: the source is paused while many wait there. */
   answerTo(echo: Outlet): void {
     this.#echo = echo
   }
@@ -112,27 +114,41 @@ export class Pump implements Sink {
   /** Takes what was read. */
   feed(chunk: Uint8Array): void {
     if (this.over) return
-    if (this.#untouched && this.#stops === 0 && !this.#working && this.#flow.pass(chunk)) {
-      return this.#writeNow(chunk)
+    if (this.#untouched && this.#stops === 0 && !this.#working) {
+      const passed = this.#flow.pass(chunk)
+      if (passed === 'serverless') {
+        this.#wait ??= new ServerWait()
+        this.#wait.park()
+        this.#stops |= WAITING
+        return void this.#backlog.push(chunk)
+      }
+      if (passed !== null) return this.#writeNow(passed)
     }
-    if ((this.#stops & (WAITING | NOT_STARTED | ANSWERING)) !== 0 || this.#working) {
+    if ((this.#stops & HALTED) !== 0 || this.#working) {
       this.#backlog.push(chunk)
-      if ((this.#stops & NOT_STARTED) !== 0) this.#takeEarly(chunk.length)
-      else if (this.busy) this.#pause()
+      if ((this.#stops & NOT_STARTED) !== 0) this.#early += chunk.length
+      if (this.busy || this.#early > EARLY_BYTES_MAX) this.#pause()
       return
     }
-    this.#push(chunk)
-    this.#work()
+    this.#resumeWork(chunk)
   }
 
-  #push(chunk: Uint8Array): void {
-    this.#chunk = chunk
-    this.#flow.push(chunk)
+  /** There is a server now, which what came has waited for. */
+  goOn(): void {
+    if (this.#wait?.settle()) return
+    this.#clear(WAITING)
+    if (this.over) return
+    if (!this.#wait?.unpark() || this.#backlog.length > 1) return this.#work()
+    this.feed(this.#backlog.pop()!)
+    if (this.#ended) this.#resumeWork()
+    else if (this.#paused) this.#clear(0)
   }
 
-  #takeEarly(bytes: number): void {
-    this.#early += bytes
-    if (this.#early > EARLY_BYTES_MAX) this.#pause()
+  /** Null where there is a server for these messages, or none is needed. */
+  ready(bytes: Uint8Array): Promise<typeof CONTINUE> | null {
+    if (this.#answer === null || this.#answer.readyFor(bytes)) return null
+    this.#wait ??= new ServerWait()
+    return this.#wait.promise()
   }
 
   /** True while a step or a client must be waited for: what came has not all gone on. */
@@ -140,18 +156,21 @@ export class Pump implements Sink {
     return (this.#stops & (WAITING | ANSWERING)) !== 0
   }
 
+  /** True while a step decides, a server is awaited, or what came is worked off. */
+  get occupied(): boolean {
+    return (this.#stops & WAITING) !== 0 || this.#working
+  }
+
   /** The protocol has something of its own to write here. */
   wake(): void {
-    if ((this.#stops & WAITING) === 0 && !this.#working && this.#outlet !== null) this.#work()
+    if (!this.occupied && this.#outlet !== null) this.#work()
   }
 
   /** The source ended; `done` is called when all that it sent has been written. */
   end(done: () => void): void {
     this.#ended = true
     this.#onEnd = done
-    if ((this.#stops & (WAITING | NOT_STARTED | ANSWERING)) === 0 && !this.#working) {
-      this.#resumeWork()
-    }
+    if ((this.#stops & HALTED) === 0 && !this.#working) this.#resumeWork()
   }
 
   /** The outlet can take more. */
@@ -165,7 +184,7 @@ export class Pump implements Sink {
     const rest = (this.#stops & ANSWERING) !== 0
     this.#answered = false
     this.#clear(OWED | ANSWERING)
-    if (rest && !this.over && !this.#working && (this.#stops & WAITING) === 0) this.#work()
+    if (rest && !this.over && !this.occupied) this.#work()
   }
 
   get #madeChain(): Chain {
@@ -186,8 +205,7 @@ export class Pump implements Sink {
     this.#backlog = []
     this.#flow.release()
     // A source that stays paused would never tell that it has closed.
-    if (this.#paused) this.#source?.resume()
-    this.#paused = false
+    this.letGo()
   }
 
   #work(): void {
@@ -198,7 +216,7 @@ export class Pump implements Sink {
       this.#owner.broke(thrown)
     } finally {
       this.#flush()
-      this.#chunk = null
+      this.#runs = Runs.end(this.#runs)
       this.#working = false
     }
     if (this.#backlog.length > 0 && !this.over) return this.#resumeWork()
@@ -255,6 +273,9 @@ export class Pump implements Sink {
           this.#waitFor(waiting)
           return true
         }
+        case 'serverless':
+          this.#stops |= WAITING
+          return true
         case 'violation':
           this.#owner.violated(flow.violation)
       }
@@ -275,29 +296,15 @@ export class Pump implements Sink {
     this.#owner.secure(Buffer.concat([hello, ...more]))
   }
 
-  /** Neighbouring runs of what was read go out together; others are borrowed, and go at once. */
   #write(bytes: Uint8Array): void {
-    const chunk = this.#chunk
-    // A whole chunk is not asked for its buffer, which the engine would have to make.
-    if (chunk === null || bytes === chunk || bytes.buffer !== chunk.buffer) {
-      this.#flush()
-      return this.#writeNow(bytes)
-    }
-    const gathered = this.#gathered
-    if (gathered === null) this.#gathered = bytes
-    else if (gathered.byteOffset + gathered.length === bytes.byteOffset) {
-      const length = gathered.length + bytes.length
-      this.#gathered = new Uint8Array(bytes.buffer, gathered.byteOffset, length)
-    } else {
-      this.#writeNow(gathered)
-      this.#gathered = bytes
-    }
+    if (this.#runs?.gather(bytes)) return
+    this.#flush()
+    if (!this.#runs?.gather(bytes)) this.#writeNow(bytes)
   }
 
   #flush(): void {
-    const gathered = this.#gathered
-    this.#gathered = null
-    if (gathered !== null) this.#writeNow(gathered)
+    const run = this.#runs?.take()
+    if (run) this.#writeNow(run)
   }
 
   #writeNow(bytes: Uint8Array): void {
@@ -319,11 +326,13 @@ export class Pump implements Sink {
     )
   }
 
-  /** Goes on with what came while the pump waited. */
-  #resumeWork(): void {
+  /** Goes on with what came while the pump waited, or just now. */
+  #resumeWork(chunk = this.#backlog.shift()): void {
     if (this.over) return
-    const chunk = this.#backlog.shift()
-    if (chunk !== undefined) this.#push(chunk)
+    if (chunk !== undefined) {
+      this.#runs = Runs.of(chunk)
+      this.#flow.push(chunk)
+    }
     this.#work()
   }
 
@@ -339,19 +348,8 @@ export class Pump implements Sink {
     const out = this.#flow.forward(bytes)
     if (out.length === 0) return
     this.#write(out)
-    const { observers, observes, keepsRequest } = this.#hooks
-    if (keepsRequest) this.#owner.rememberRequest(out)
-    if (observers.length === 0) return
-    const { line, facts } = this.#owner
-    const request = observes === 'onTrafficToClient' ? facts.lastRequest : null
-    for (const observer of observers) {
-      const share = this.#flow.share(out, observer.step.unit, observer.tags)
-      if (share === 'whole') line?.traffic(observer, observes, out, request)
-      if (share !== 'parts') continue
-      for (const part of this.#flow.parts(out, observer.step.unit, observer.tags)) {
-        if (part.wanted) line?.traffic(observer, observes, part.bytes, request)
-      }
-    }
+    if (this.#hooks.keepsRequest) this.#owner.rememberRequest(out)
+    showTraffic(this.#hooks, this.#owner, this.#flow, out)
   }
 
   deny(unit: Uint8Array, refusal: Refusal): void {

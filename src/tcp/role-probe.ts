@@ -2,7 +2,9 @@
  * Asks a database whether it is the primary: connects as a session would, logs in, asks, leaves.
  * An answer is a sign of life too, so this stands in for the probe that anybody may make.
  */
+
 import type { Socket } from 'bun'
+import { SharedConnection } from '../protocols/postgres/sharing/connection.ts'
 import type { Errand, RoleErrands, ServerState } from '../protocols/protocol.ts'
 import type { Probed } from '../upstream/probe.ts'
 import type { Inquiry, Upstream } from '../upstream/upstream.ts'
@@ -24,7 +26,11 @@ class RoleVisit implements ServerOwner {
   readonly #upstream: Upstream
   readonly #errands: RoleErrands
   readonly #settle: (probed: Probed) => void
-  readonly #state: ServerState = { parameters: new Map(), cancelKey: new Uint8Array(0) }
+  readonly #state: ServerState = {
+    parameters: new Map(),
+    cancelKey: new Uint8Array(0),
+    shared: new SharedConnection(),
+  }
   #outlet = new Outlet(null)
   #socket: Socket<ServerOwner> | null = null
   #errand: Errand | null = null

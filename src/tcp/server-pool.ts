@@ -1,4 +1,5 @@
 /** The server connections of one upstream that clients share: how many, and how they are kept. */
+import type { SharingAccount } from '../protocols/postgres/sharing/terms.ts'
 import type { Pool } from '../upstream/pool.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { Keeping, KeptServer } from './kept-server.ts'
@@ -29,6 +30,11 @@ export class ServerPool {
     this.keeping = options.keeping
   }
 
+  /** What sharing by transactions counts; null where there is none. */
+  get sharing(): SharingAccount | null {
+    return this.keeping?.terms?.account ?? null
+  }
+
   /** Nothing is kept from now on. Idempotent. */
   stop(): void {
     this.pool.retire()
@@ -45,6 +51,7 @@ export class ServerPool {
   /** Looks after the connections that nobody uses; called on every beat, `now` in milliseconds. */
   check(now: number): void {
     const { checkPeriodMs, idleTimeoutMs, lifetimeMs } = this.#options
+    if (this.keeping !== null) this.keeping.now = now
     for (const server of [...this.pool.kept]) {
       const unusedMs = now - server.lentAtMs
       const old = lifetimeMs > 0 && now - server.openedAtMs >= lifetimeMs

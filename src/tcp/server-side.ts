@@ -6,7 +6,8 @@ import type { Socket } from 'bun'
 import { addressesOf } from '../base/address.ts'
 import type { AddressPair } from '../hooks/step.ts'
 import type { Refusal } from '../hooks/verdict.ts'
-import type { Asking } from '../upstream/balancer.ts'
+import type { SharingTerms } from '../protocols/postgres/sharing/terms.ts'
+import type { Lessor, Sharing } from '../protocols/protocol.ts'
 import type { Grant, Pool, Waiting } from '../upstream/pool.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { type Failure, type Keeping, KeptServer } from './kept-server.ts'
@@ -14,26 +15,14 @@ import { Outlet } from './outlet.ts'
 import { Detours } from './reach.ts'
 import * as refusals from './refusals.ts'
 import { type ServerOwner, serverHandlers } from './server-owner.ts'
+import type { Addressed, Arrived, ServerSideOwner, Taking } from './server-side-owner.ts'
 import type { Surroundings } from './surroundings.ts'
 
 const NO_ADDRESSES: AddressPair = { local: '', remote: '' }
 /** A server that does not close when the session has ended is cut off this long after it. */
 const LINGER_MS = 10_000
 
-/** Told how the way to a server ended: null, or why there is none. */
-type Arrived = (refusal: Refusal | null) => void
-
-/** The client's socket of the moment, as far as its addresses go. */
-interface Addressed {
-  readonly socket: Asking
-}
-
-interface ServerSideOwner extends ServerOwner {
-  /** Something inside went wrong. */
-  broke(thrown: unknown): void
-}
-
-export class ServerSide {
+export class ServerSide implements Lessor {
   outlet = new Outlet(null)
   socket: Socket<ServerOwner> | null = null
   /** The connection, where it is one that the gateway has logged in. */
@@ -54,8 +43,15 @@ export class ServerSide {
   /** A plugin has named the upstream. */
   #routed = false
   #detours: Detours | null = null
-  /** The client has been greeted, and gets a connection with its first words. */
+  /** The client has been greeted, and has no connection now: it gets one when it needs it. */
   unmet = false
+  /** How the session shares connections by transactions; null where it does not. */
+  sharing: Sharing | null = null
+  #fetching = false
+  /** Whoever asked for a connection is still there to be given it. */
+  #asking = false
+  /** Made for the first time that it is needed, and kept: it may be needed very often. */
+  #granted: ((grant: Grant<KeptServer>) => void) | null = null
 
   constructor(around: Surroundings, owner: ServerSideOwner, client: Addressed) {
     this.#around = around
@@ -121,15 +117,75 @@ export class ServerSide {
     this.outlet.await(fetch)
   }
 
+  get terms(): SharingTerms {
+    return this.#keeping.terms!
+  }
+
+  get #keeping(): Keeping {
+    return this.#around.pools.get(this.upstream)!.keeping!
+  }
+
+  fetch(): boolean {
+    if (this.kept !== null) return true
+    if (this.#fetching) return false
+    this.#fetching = true
+    this.#asking = true
+    this.#ask()
+    this.#asking = false
+    return this.kept !== null
+  }
+
+  #ask(): void {
+    const refusal = this.#settleByRole()
+    if (refusal !== null) return this.#arrived(refusal)
+    const { pool } = this.#keeping
+    const kept = pool.takeKept()
+    if (kept !== null) return this.#takeShared(kept)
+    this.#granted ??= (grant) => this.#takeShared(grant)
+    this.#waiting = pool.take(this.#granted)
+  }
+
+  #arrived(refusal: Refusal | null): void {
+    this.#fetching = false
+    if (!this.#asking || refusal !== null) this.#owner.fetched(refusal)
+  }
+
+  #takeShared(grant: Grant<KeptServer>): void {
+    this.#waiting = null
+    const keeping = this.#keeping
+    if (grant === 'late')
+      return this.#arrived(refusals.poolFull(this.upstream, keeping.pool.sizeMax))
+    if (grant !== 'place' && grant.suits(this.sharing!.profile!)) {
+      this.#lend(grant)
+      return this.#arrived(null)
+    }
+    const startup: Uint8Array = new Uint8Array(0)
+    const arrived: Arrived = (refusal) => this.#arrived(refusal)
+    this.#takeKept({ keeping, grant, startup, way: this.#way, arrived })
+  }
+
+  /** The transaction is over, and nothing ties the session to its connection. */
+  giveBack(): void {
+    const kept = this.kept!
+    this.#forgetKept()
+    this.unmet = true
+    this.outlet.detach()
+    kept.giveBack()
+  }
+
+  #forgetKept(): void {
+    this.kept = null
+    this.socket = null
+    this.sharing?.giveBack()
+  }
+
   /**
    * Finds a way to the upstream. `arrived` is told once, unless the session turns elsewhere or
    * leaves before; `startup` is what the client introduced itself with, for a kept connection.
    */
   reach(startup: Uint8Array, arrived: Arrived): void {
-    if (this.#upstream.role.wanted !== 'any') {
-      this.#settleOn(this.acting(this.#upstream))
-      if (this.#upstream.role.displaced) return arrived(refusals.noPrimary(this.#upstream))
-    }
+    const refusal = this.#settleByRole()
+    if (refusal !== null) return arrived(refusal)
     const shared = this.#around.pools.get(this.upstream)
     if (shared === undefined) return this.#dial(startup, arrived)
     const { pool, keeping } = shared
@@ -140,6 +196,13 @@ export class ServerSide {
       else if (keeping === null) this.#dialInPlace(pool, startup, arrived)
       else this.#takeKept({ keeping, grant, startup, way, arrived })
     })
+  }
+
+  /** Goes to the server that has the role which is wanted; why it cannot, or null. */
+  #settleByRole(): Refusal | null {
+    if (this.#upstream.role.wanted === 'any') return null
+    this.#settleOn(this.acting(this.#upstream))
+    return this.#upstream.role.displaced ? refusals.noPrimary(this.#upstream) : null
   }
 
   #dialInPlace(pool: Pool<KeptServer>, startup: Uint8Array, arrived: Arrived): void {
@@ -192,25 +255,45 @@ export class ServerSide {
     const { startup, way, arrived } = taking
     const left = (): boolean => this.#way !== way
     if (left()) return server.clean('idle')
-    server.prepare(startup, (failure: Failure) => {
+    this.#settle(server, startup, (failure: Failure) => {
       if (failure?.gone) {
         // It died before the client had it: another one is as good.
         server.discard()
-        if (!left()) this.reach(startup, arrived)
+        if (!left()) this.#again(startup, arrived)
       } else if (left()) server.clean('idle')
       else if (server.misplaced) {
         server.discard()
         server.upstream.role.learn({ kind: 'standby', timeline: 0 })
-        this.reach(startup, arrived)
+        this.#again(startup, arrived)
       } else if (failure === null) {
-        this.kept = server
-        this.#attach(server.lend(this.#owner))
+        this.#lend(server)
         arrived(null)
       } else {
         server.clean('idle')
         arrived(failure.refused)
       }
     })
+  }
+
+  #lend(server: KeptServer): void {
+    this.kept = server
+    this.#attach(server.lend(this.#owner))
+    if (this.sharing === null) return
+    this.sharing.borrow(server.state)
+    this.#owner.borrowed()
+  }
+
+  /** Gives a connection the settings of the client. */
+  #settle(server: KeptServer, startup: Uint8Array, done: (failure: Failure) => void): void {
+    const { sharing } = this
+    if (sharing === null) server.prepare(startup, done)
+    else if (sharing.profile !== null) server.follow(sharing.profile, done)
+    else server.prepareAnew(startup, done)
+  }
+
+  #again(startup: Uint8Array, arrived: Arrived): void {
+    if (this.sharing?.profile == null) return this.reach(startup, arrived)
+    this.#ask()
   }
 
   #elsewhere(failing: Upstream): boolean {
@@ -234,7 +317,7 @@ export class ServerSide {
     if (other === null) return arrived(refusals.unreachable(this.upstream.block))
     account.failovers += 1
     this.#settleOn(other)
-    this.reach(startup, arrived)
+    this.#again(startup, arrived)
   }
 
   #attach(socket: Socket<ServerOwner>): void {
@@ -253,11 +336,11 @@ export class ServerSide {
     writer.writeTo(this.outlet)
     this.#leaveWay()
     const { socket, kept } = this
-    this.socket = null
-    this.kept = null
+    this.#forgetKept()
     this.unmet = kept !== null || this.unmet
     if (kept === null) socket?.terminate()
-    else kept.takeBack('idle')
+    else if (this.sharing === null) kept.takeBack('idle')
+    else kept.giveBack()
     this.#vacate()
     upstream.routed += 1
     this.#settleOn(upstream)
@@ -282,8 +365,7 @@ export class ServerSide {
       else this.#linger = setTimeout(() => this.socket?.terminate(), LINGER_MS)
       return
     }
-    this.kept = null
-    this.socket = null
+    this.#forgetKept()
     if (left === null || this.outlet.full) kept.discard()
     else kept.takeBack(left)
   }
@@ -294,14 +376,14 @@ export class ServerSide {
     this.outlet.abandon()
     this.#vacate()
     this.kept?.discard()
-    this.kept = null
-    this.socket = null
+    this.#forgetKept()
   }
 
   #leaveWay(): void {
     this.#way += 1
     this.#waiting?.forget()
     this.#waiting = null
+    this.#fetching = false
   }
 
   #vacate(): void {
@@ -309,12 +391,4 @@ export class ServerSide {
     this.#place = null
     place?.vacate()
   }
-}
-
-interface Taking {
-  readonly keeping: Keeping
-  readonly grant: Exclude<Grant<KeptServer>, 'late'>
-  readonly startup: Uint8Array
-  readonly way: number
-  readonly arrived: Arrived
 }

@@ -8,9 +8,10 @@ import type { OpeningVerdict, Refusal } from '../hooks/verdict.ts'
 import type { Conversation, SecuredOutcome } from '../protocols/protocol.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { type Arriving, admit } from './admission.ts'
-import { Cancellation } from './cancellation.ts'
+import { carryCancel } from './cancellation.ts'
 import { ClientEnd } from './client-end.ts'
 import { Facts } from './facts.ts'
+import { borrow, giveBack, goOn } from './lending.ts'
 import { goOver } from './move.ts'
 import { Pump } from './pump.ts'
 import type { PumpOwner } from './pump-owner.ts'
@@ -18,21 +19,12 @@ import { PumpWaker } from './pump-waker.ts'
 import * as refusals from './refusals.ts'
 import type { ServerOwner } from './server-owner.ts'
 import { ServerSide } from './server-side.ts'
-import { SessionStanding } from './standing.ts'
+import { SessionStanding, type SessionState } from './standing.ts'
 import type { Surroundings } from './surroundings.ts'
 import type { Tenancy } from './tenancy.ts'
 import type { ClientSide, SecuredSide, TlsFacts } from './tls.ts'
 import { destination, NO_SOURCE, turn } from './turning.ts'
 import { Waits } from './waits.ts'
-
-/**
- * - `opening`: asked about and dialled for; the client is not read
- * - `refusing`: the client is heard out, there is no server
- * - `running`: both sides are there, or the gateway lets the client in and there is no server yet
- * - `cancelling`: a CancelRequest is carried to its server
- * - `closing`: what is written is being flushed
- */
-type State = 'opening' | 'refusing' | 'running' | 'cancelling' | 'closing' | 'closed'
 
 export class Session implements PumpOwner, ServerOwner, SecuredSide {
   #around: Surroundings
@@ -46,7 +38,7 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
   line: ObserverLine | null
   readonly facts: Facts
   readonly #server: ServerSide
-  #state: State = 'opening'
+  #state: SessionState = 'opening'
   #cancelKey = ''
   #error = ''
   #leaving = false
@@ -77,8 +69,10 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
       waker,
       gate,
       writeRefused: around.balancer.hasRoles ? () => this.#server.upstream.doubtRole() : null,
+      lessor: gate?.shares ? this.#server : null,
     })
     this.#conversation = conversation
+    this.#server.sharing = conversation.sharing
     const { fromClient, fromServer } = conversation
     const ends = { client: this.#client, server: this.#server }
     this.facts = new Facts({ number, place, ...ends, conversation })
@@ -189,15 +183,24 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
     this.#toServer.start()
   }
 
-  /** Bytes came from the client. */
   fromClient(chunk: Uint8Array): void {
     this.#waits.clientSpoke = this.#around.beat.now
     this.#around.account.bytesFromClient += chunk.length
-    if (this.#server.waits && this.#around.protocol.cancelTarget(chunk) !== '') {
-      // It must not wait itself for what it is to set free.
-      return this.cancel(chunk)
-    }
+    const waits = this.#around.gate === null && this.#server.waits
+    // It must not wait itself for what it is to set free.
+    if (waits && this.#around.protocol.cancelTarget(chunk) !== '') return this.cancel(chunk)
     this.#toServer.feed(chunk)
+    this.#giveBack()
+  }
+
+  borrowed(): void {
+    borrow(this.#standing.parts, this.#around.beat.now)
+  }
+  fetched(refusal: Refusal | null): void {
+    goOn(this.#standing.parts, refusal, this)
+  }
+  #giveBack(): void {
+    if (this.#server.sharing !== null && this.#state === 'running') giveBack(this.#standing.parts)
   }
 
   secure(hello: Uint8Array): void {
@@ -217,6 +220,7 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
     this.#waits.serverSpoke = this.#around.beat.now
     this.#around.account.bytesFromServer += chunk.length
     this.#toClient.feed(chunk)
+    this.#giveBack()
   }
 
   clientDrained(): void {
@@ -226,7 +230,9 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
   }
 
   serverDrained(): void {
-    if (this.#server.outlet.drained()) this.#toServer.drained()
+    if (!this.#server.outlet.drained()) return
+    this.#toServer.drained()
+    this.#giveBack()
   }
 
   /** The client will send no more: so the server is told, once it has all of it. */
@@ -247,8 +253,7 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
 
   /** A client that sends no more has all that it can still get. */
   get #served(): boolean {
-    const { owes, awaitsClient } = this.#conversation
-    return !owes || awaitsClient
+    return !this.#conversation.owes || this.#conversation.awaitsClient
   }
 
   clientClosed(): void {
@@ -282,10 +287,11 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
     this.#state = 'closing'
     this.#waits.closes(this.#around.beat.now)
     this.line?.tell('onClosing', { error: this.#error })
-    const { leaves, midMessage } = this.#conversation
+    const { leaves, midMessage, sharing } = this.#conversation
     this.#toServer.stop()
     this.#toClient.stop()
     this.#server.leave(leaves)
+    sharing?.end()
     this.#client.close(midMessage ? null : lastWords)
   }
 
@@ -302,16 +308,11 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
 
   cancel(request: Uint8Array): void {
     this.#around.account.cancelRequests += 1
-    const { cancelTargets, protocol, sharing = null, group } = this.#around
-    const target = cancelTargets.get(protocol.cancelTarget(request))
-    // A client that is refused, because there are too many, may still cancel what another does.
-    if (target?.unmet || (target === undefined && sharing === null)) return this.close(null)
-    this.#state = 'cancelling'
-    this.#server.leave(null)
-    if (target === undefined) {
-      return sharing?.cancel(group, request.slice(), () => this.close(null))
+    const begin = (): void => {
+      this.#state = 'cancelling'
+      this.#server.leave(null)
     }
-    new Cancellation(target, request.slice(), this.#around, () => this.close(null))
+    carryCancel(request, this.#around, { begin, done: () => this.close(null) })
   }
 
   route(block: string): string | null {
@@ -326,7 +327,7 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
     this.#server.turnTo(upstream, this.#toServer)
     if (this.#around.gate !== null && !this.#conversation.loggedIn) return
     this.#toClient.readFrom(NO_SOURCE)
-    turn(this.#arriving)
+    if (this.#server.sharing === null) turn(this.#arriving)
   }
 
   rememberRequest(bytes: Uint8Array): void {
@@ -341,6 +342,7 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
       this.#cancelKey = cancelKey
       this.#around.cancelTargets.set(cancelKey, this.#server)
     }
+    this.#giveBack()
     if (this.#next !== null) this.renew(this.#next)
   }
 

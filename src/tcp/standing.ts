@@ -5,6 +5,15 @@ import type { Pump } from './pump.ts'
 import type { ServerSide } from './server-side.ts'
 import type { Standing, Waits } from './waits.ts'
 
+/**
+ * - `opening`: asked about and dialled for; the client is not read
+ * - `refusing`: the client is heard out, there is no server
+ * - `running`: both sides are there, or the gateway lets the client in and there is no server yet
+ * - `cancelling`: a CancelRequest is carried to its server
+ * - `closing`: what is written is being flushed
+ */
+export type SessionState = 'opening' | 'refusing' | 'running' | 'cancelling' | 'closing' | 'closed'
+
 export interface Parts {
   readonly conversation: Conversation
   readonly toServer: Pump

@@ -24,10 +24,12 @@ export function turnFlaw(
 ): string | null {
   if (gate === null && !conversation.routable)
     return 'a session can be routed only before it logs in'
+  if (conversation.sharing?.pinned) return PINNED
   const isCalm = toClient.atRest && !client.outlet.full && !server.outlet.full
   return isCalm || conversation.routable ? talkFlaw(conversation) : BUSY
 }
 
+const PINNED = 'a session that has a connection for itself cannot be routed any more'
 const BUSY = 'a session that is logged in can be routed only between two transactions'
 
 /**

@@ -1,4 +1,5 @@
 /** What tests of pools share: gateways that log in by themselves, and their clients. */
+import type { BackendMessage } from '../kit/backend.ts'
 import type { RunningGateway } from '../kit/gateway.ts'
 import type { PostgresServer } from '../kit/postgres.ts'
 import { metric, startBefore } from '../kit/traffic.ts'
@@ -29,6 +30,24 @@ export function startPooled(
     },
     ...(settings.plugins === undefined ? {} : { plugins: settings.plugins }),
   })
+}
+
+/** The same, where the clients share the two connections by transactions. */
+export function startShared(
+  behind: PostgresServer,
+  pool: Keys = {},
+  more: Pooled = {},
+): Promise<RunningGateway> {
+  return startPooled(behind, { ...more, pool: { mode: 'transaction', ...pool } })
+}
+
+/** The SQLSTATEs of the errors in a reply. */
+export function codesIn(reply: readonly BackendMessage[]): string[] {
+  return reply.flatMap((each) => (each.name === 'ErrorResponse' ? [each.code] : []))
+}
+
+export function namesIn(reply: readonly BackendMessage[]): string[] {
+  return reply.map(({ name }) => name)
 }
 
 /** A session of a client; whom it says it is, is nothing to the database. */

@@ -3,10 +3,11 @@
  * to one client at a time, and cleans between two.
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { cancelRequest, message, parse, query } from '../kit/frontend.ts'
+import { cancelRequest, query } from '../kit/frontend.ts'
 import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
 import { metric, mustBeSound, startBefore, until } from '../kit/traffic.ts'
 import { connectWire, openSession, type Wire } from '../kit/wire.ts'
+import { ENDS, mustLeaveClean } from './pools-ends.ts'
 import { enter, hold, kept, lent, pidOf, startPooled } from './pools-scene.ts'
 
 setDefaultTimeout(30_000)
@@ -56,98 +57,11 @@ test('nothing that one client leaves is found by the next', async () => {
   await next.terminate()
 })
 
-/** What a client does to a connection before it goes, and whether another may have it. */
-const ENDS: readonly (readonly [string, boolean, (wire: Wire) => Promise<void>])[] = [
-  ['says farewell', true, (wire) => wire.terminate()],
-  ['hangs up', true, async (wire) => wire.destroy()],
-  ['half-closes', true, async (wire) => wire.halfClose()],
-  [
-    'hangs up in a transaction',
-    true,
-    async (wire) => {
-      await wire.query('begin; create table orphan ()')
-      wire.destroy()
-    },
-  ],
-  [
-    'says farewell in a failed transaction',
-    true,
-    async (wire) => {
-      await wire.query('begin')
-      await wire.query('select 1/0')
-      await wire.terminate()
-    },
-  ],
-  [
-    'half-closes while a query runs',
-    true,
-    async (wire) => {
-      wire.send(query('select pg_sleep(0.2)'))
-      wire.halfClose()
-    },
-  ],
-  [
-    'is reset while a query runs',
-    false,
-    async (wire) => {
-      wire.send(query('select pg_sleep(5)'))
-      await Bun.sleep(50)
-      wire.socket.resetAndDestroy()
-    },
-  ],
-  [
-    'hangs up in the middle of a message',
-    false,
-    async (wire) => {
-      wire.send(query(`select '${'x'.repeat(100_000)}'`).subarray(0, 70_000))
-      await Bun.sleep(50)
-      wire.destroy()
-    },
-  ],
-  [
-    'hangs up while it copies in',
-    false,
-    async (wire) => {
-      await wire.query('create table if not exists copied (line text)')
-      wire.send(query('copy copied from stdin'))
-      await wire.expect('CopyInResponse')
-      wire.destroy()
-    },
-  ],
-  [
-    'half-closes within a pipeline',
-    false,
-    async (wire) => {
-      wire.send(parse({ sql: 'select 1' }))
-      wire.halfClose()
-    },
-  ],
-  [
-    'hangs up in a pipeline without its end',
-    false,
-    async (wire) => {
-      wire.send(parse({ sql: 'select 1' }), message('H'))
-      await wire.expect('ParseComplete')
-      wire.destroy()
-    },
-  ],
-]
-
 test.each(ENDS)(
   'a client that %s: its connection is clean again, or gone',
   async (_, same, end) => {
     await using gateway = await startPooled(server)
-    const wire = await enter(gateway)
-    const pid = await pidOf(wire)
-    await end(wire)
-    await until('it has left', async () => (await metric(gateway, 'postern_sessions_open')) === 0)
-    await until('it is settled', async () => (await lent(gateway)) === 0)
-    wire.destroy()
-    const next = await enter(gateway)
-    expect((await pidOf(next)) === pid).toBe(same)
-    expect(await next.rows("select to_regclass('orphan')")).toEqual([[null]])
-    expect(await next.rows('select 1')).toEqual([['1']])
-    await next.terminate()
+    await mustLeaveClean(gateway, same, end)
   },
 )
 

@@ -39,7 +39,10 @@ const THERE = '/*a:route*/'
 const BACK = '/*b:route*/'
 const WHERE = "select current_setting('cluster_name')"
 
-function startRouted(others: Readonly<Record<string, number>> = {}): Promise<RunningGateway> {
+function startRouted(
+  others: Readonly<Record<string, number>> = {},
+  mode = 'session',
+): Promise<RunningGateway> {
   const { user, password, database } = writes
   const startupParams = { user, password, database }
   const at = (port: number) => ({ address: `127.0.0.1:${port}`, retries: 0, startupParams })
@@ -57,7 +60,7 @@ function startRouted(others: Readonly<Record<string, number>> = {}): Promise<Run
           },
         },
       },
-      pools: { default: { writes: { size: 3 }, replica: { size: 3 } } },
+      pools: { default: { writes: { size: 3, mode }, replica: { size: 3, mode } } },
     },
     plugins: {
       plugins: PLUGINS.map(({ file, name }) =>
@@ -172,6 +175,32 @@ describe('a session in a pool stays where it is, and the step has failed', () =>
       expect.objectContaining({ values: ['writes'] }),
     )
   })
+})
+
+test('where transactions share connections, statements and settings go along', async () => {
+  await using gateway = await startRouted({}, 'transaction')
+  using wire = await enter(gateway)
+  await wire.query("set timezone = 'Asia/Tokyo'")
+  wire.send(parse({ name: 'mine', sql: WHERE }), sync())
+  await wire.readUntil('ReadyForQuery')
+  const mine = async (): Promise<unknown> => {
+    wire.send(bind({ statement: 'mine' }), execute(), sync())
+    const reply = await wire.readUntil('ReadyForQuery')
+    return reply.flatMap((each) => (each.name === 'DataRow' ? [...each.values] : []))
+  }
+  for (let round = 0; round < 3; round++) {
+    expect(await whereFrom(wire, THERE)).toBe('replica')
+    expect(await mine()).toEqual(['replica'])
+    expect(await wire.rows("select current_setting('timezone')")).toEqual([['Asia/Tokyo']])
+    expect(await whereFrom(wire, BACK)).toBe('writes')
+    expect(await mine()).toEqual(['writes'])
+  }
+  await wire.query('begin')
+  expect(await whereFrom(wire, THERE)).toBe('writes')
+  await wire.query('commit; listen news')
+  // It has its connection for itself now.
+  expect(await whereFrom(wire, THERE)).toBe('writes')
+  await mustBeSound(gateway, ['step_failures'])
 })
 
 test('a block that cannot be reached ends the session, with the name of the block', async () => {

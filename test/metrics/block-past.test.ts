@@ -22,9 +22,19 @@ test('failures and probes of a block are added up, and it is up as its newest up
   expect(all).toEqual([upstream('writes', 7, false, 6), upstream('reads', 5, true)])
 })
 
+const sharing = (count: number) => ({
+  pinned: count,
+  pins: { listen: count, lock: 0 },
+  pinsRefused: count,
+  prepares: count,
+  evictions: count,
+  statementsRefused: count,
+})
+
 test('pools of a block are added up; of one that is gone the counts alone', () => {
   const pool = (count: number) => ({
     upstream: { group: 'default', block: 'writes' },
+    sharing: sharing(count),
     pool: {
       sizeMax: count,
       kept: { length: count },
@@ -43,6 +53,7 @@ test('pools of a block are added up; of one that is gone the counts alone', () =
   const past = new Past(POOL_SUMMING)
   past.add(pool(1))
   const [all] = past.with([pool(2), pool(4)])
+  expect(all?.sharing).toEqual({ ...sharing(7), pinned: 6 })
   expect(all?.pool).toEqual({
     sizeMax: 2,
     kept: { length: 6 },

@@ -13,6 +13,14 @@ calls.timedOut('onOpening')
 
 const POOL = {
   upstream: { group: 'default', block: 'writes' },
+  sharing: {
+    pinned: 40,
+    pins: { listen: 41, lock: 42 },
+    pinsRefused: 43,
+    prepares: 44,
+    evictions: 45,
+    statementsRefused: 46,
+  },
   pool: {
     sizeMax: 20,
     kept: { length: 21 },

@@ -15,7 +15,7 @@ function cutting(): Flow {
     over: false,
     violation: '',
     full: false,
-    pass: () => false,
+    pass: () => null,
     push: (chunk) => {
       rest = chunk
     },

@@ -3,7 +3,7 @@ import type { Gate } from '../../src/protocols/protocol.ts'
 import type { Parts } from '../../src/tcp/standing.ts'
 import { turnFlaw } from '../../src/tcp/turning.ts'
 
-const GATE: Gate = { doorkeeper: null, database: 'shop', turnedAway() {} }
+const GATE: Gate = { doorkeeper: null, database: 'shop', shares: false, turnedAway() {} }
 
 const CALM = {
   conversation: { loggedIn: true, leaves: 'idle', prepares: false, routable: false },

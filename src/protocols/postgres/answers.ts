@@ -1,7 +1,7 @@
 /** What the gateway says, and sends on, in the place of messages that a step refuses or answers. */
 import type { Refused } from '../protocol.ts'
+import { joined } from './hold.ts'
 import { copyFail, errorResponse, failingParse, failingQuery, SYNC, walk } from './messages.ts'
-import { joined } from './reader.ts'
 import { BACKEND, BACKEND_TAGS, FRONTEND, FRONTEND_TAGS } from './tags.ts'
 import type { Talk } from './talk.ts'
 

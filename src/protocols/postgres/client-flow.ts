@@ -13,9 +13,12 @@ import { answerFlaw, denied, endsReady, responded } from './answers.ts'
 import { CHOICE_BYTES } from './channel-binding.ts'
 import { Door, LOGIN_BYTES_MAX } from './door.ts'
 import { Encryption, GRANTED, NOT_GRANTED, UNENCRYPTED } from './encryption.ts'
+import { joined } from './hold.ts'
+import type { Fate, Judge } from './judge.ts'
 import { areWhole, errorResponse, walk } from './messages.ts'
 import { partsOf, shareOf } from './parts.ts'
-import { type Fate, HEADER_BYTES, type Judge, joined, lengthAt, MessageReader } from './reader.ts'
+import { HEADER_BYTES, lengthAt, MessageReader } from './reader.ts'
+import { Passage, SHARED_TAGS } from './sharing/passage.ts'
 import {
   CANCEL_REQUEST,
   GSSENC_REQUEST,
@@ -42,7 +45,9 @@ function mayJoin(previous: number, tag: number): boolean {
 }
 
 export class PostgresClientFlow implements ClientFlow, Judge {
-  readonly tags = FRONTEND_TAGS
+  tags = FRONTEND_TAGS
+  /** Where connections are shared by transactions, else null. */
+  readonly passage: Passage | null
   readonly #talk: Talk
   readonly #reader: MessageReader
   #wanted: Uint8Array | null
@@ -69,10 +74,14 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     this.encryption = new Encryption(options.encryption)
     this.#plain = unwanted(FRONTEND_PLAIN, this.#wanted)
     this.#door = options.gate === null ? null : new Door(talk, options.gate)
+    this.passage = talk.borrower === null ? null : new Passage(talk, talk.borrower)
   }
 
   get plain(): Uint8Array {
-    return this.#talk.swallowing ? NOTHING_PLAIN : this.#plain
+    const { swallowing, ledger } = this.#talk
+    // Where connections are shared, copied data must not come to one that copies nothing.
+    const isStray = this.passage !== null && ledger.quiet
+    return swallowing || isStray ? NOTHING_PLAIN : this.#plain
   }
 
   get bytes(): Uint8Array {
@@ -108,17 +117,22 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     this.#reader.rewatch(fromClient, limits)
   }
 
-  pass(chunk: Uint8Array): boolean {
+  pass(chunk: Uint8Array): Uint8Array | 'serverless' | null {
     const talk = this.#talk
     const { ledger } = talk
-    if (this.#startup || !talk.ordinary || !this.#reader.atRest) return false
-    if (!areWhole(chunk, FRONTEND_TAGS) || (this.#door !== null && mayLeave(chunk))) return false
+    if (this.#startup || !talk.ordinary || !this.#reader.atRest) return null
+    if (!areWhole(chunk, this.tags) || (this.#door !== null && mayLeave(chunk))) return null
+    if (this.passage !== null) return this.passage.pass(chunk)
     for (let at = 0, total = 0; at < chunk.length; at += total) {
       total = 1 + lengthAt(chunk, at)
       ledger.note(chunk[at]!, total)
       if (chunk[at] === FRONTEND.Parse) talk.prepares ||= chunk[at + NAME_AT] !== 0
     }
-    return true
+    return chunk
+  }
+
+  readyFor(bytes: Uint8Array): boolean {
+    return this.passage === null || !this.#talk.loggedIn || this.passage.readyFor(bytes)
   }
 
   push(chunk: Uint8Array): void {
@@ -129,6 +143,8 @@ export class PostgresClientFlow implements ClientFlow, Judge {
   next(): Piece {
     if (this.#door?.state === 'due') {
       this.#door.state = 'open'
+      // A server that gets one would end a connection that others are to have.
+      if (this.passage !== null) this.tags = SHARED_TAGS
       return 'admitted'
     }
     return this.#startup ? this.#nextStartup() : this.#reader.next()
@@ -229,7 +245,7 @@ export class PostgresClientFlow implements ClientFlow, Judge {
     return 'violation'
   }
 
-  begin(tag: number, total: number): Fate {
+  begin(tag: number, total: number): Fate | 'wait' {
     const talk = this.#talk
     if (this.#door !== null && (tag === FRONTEND.Terminate || !talk.loggedIn)) {
       return this.#atDoor(this.#door, tag, total)
@@ -241,6 +257,7 @@ export class PostgresClientFlow implements ClientFlow, Judge {
       if (tag !== FRONTEND.Sync || !talk.endSwallowing()) return 'drop'
     }
     if (this.#wanted !== null && this.#wanted[tag] === 1) return 'hold'
+    if (this.passage !== null) return this.passage.begin(tag, total)
     if (tag === FRONTEND.Parse && this.#door !== null && !talk.prepares) {
       this.#name ??= new Uint8Array(NAME_AT + 1)
       this.#reader.tap = this.#name
@@ -269,7 +286,7 @@ export class PostgresClientFlow implements ClientFlow, Judge {
   }
 
   alone(bytes: Uint8Array): Uint8Array {
-    return bytes
+    return this.passage === null ? bytes : this.passage.carried(bytes)
   }
 
   streamed(tag: number): void {
@@ -295,6 +312,8 @@ export class PostgresClientFlow implements ClientFlow, Judge {
       this.#door.take(bytes)
       return EMPTY
     }
+    // Observers keep what they are shown, and the next parcel takes the place of this.
+    if (this.passage !== null) return this.passage.carried(bytes).slice()
     if (this.#talk.swallowing) return this.#forwardSwallowing(bytes)
     let end = bytes.length
     for (let at = 0, total = 0; at < bytes.length; at += total) {

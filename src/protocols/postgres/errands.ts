@@ -13,6 +13,7 @@ import type {
   ServerStanding,
   ServerState,
 } from '../protocol.ts'
+import { joined } from './hold.ts'
 import { IDLE } from './ledger.ts'
 import { ClientLogin } from './login/client-login.ts'
 import { Credentials } from './login/scram-client.ts'
@@ -21,7 +22,8 @@ import { errorFields, parameterOf } from './login/server-words.ts'
 import { assumedFor, settingsFor } from './login/session-settings.ts'
 import { readStartup } from './login/startup-parameters.ts'
 import { message } from './messages.ts'
-import { HEADER_BYTES, joined, LENGTH_MIN, lengthAt } from './reader.ts'
+import { HEADER_BYTES, LENGTH_MIN, lengthAt } from './reader.ts'
+import { profileStep, unreportedOf } from './sharing/profile.ts'
 import { BACKEND, BACKEND_TAGS, FRONTEND } from './tags.ts'
 
 const EMPTY: Uint8Array = new Uint8Array(0)
@@ -63,6 +65,10 @@ class Exchange implements Errand {
     this.#bytesMax = bytesMax
   }
 
+  get midMessage(): boolean {
+    return this.#rest.length > 0
+  }
+
   take(bytes: Uint8Array): Uint8Array {
     this.#received += bytes.length
     if (this.#received > this.#bytesMax) {
@@ -93,6 +99,7 @@ class Exchange implements Errand {
     if (tag === BACKEND.ParameterStatus) {
       const parameter = parameterOf(body)
       if (parameter !== null) this.#state.parameters.set(parameter[0], parameter[1])
+      this.#state.shared.changed()
       return null
     }
     if (tag === BACKEND.NoticeResponse || tag === BACKEND.NotificationResponse) return null
@@ -141,6 +148,8 @@ function timelineOf(value: string): number {
 
 /** Runs statements, one Query each; fails with the first error. Afterwards the session is idle. */
 function run(state: ServerState, statements: readonly string[]): Errand {
+  // A simple query takes the unnamed statement away.
+  state.shared.unnamedOf = null
   let owed = statements.length
   let error: Refused | null = null
   const react: Reaction = (tag, body) => {
@@ -194,8 +203,10 @@ class LogIn implements Errand {
 /** A new connection is told who we are, so that its operator can tell. */
 const APPLICATION_NAME = 'postern'
 
+const DISCARDS_ALL = /^\s*discard\s+all\s*;?\s*$/i
+
 /** Who logs in, and may say so. */
-type Account = Omit<PoolLogin, 'resetQuery'>
+type Account = Omit<PoolLogin, 'resetQuery' | 'shares'>
 
 /** The errands for which nobody's settings matter. */
 export function postgresRoleErrands(account: Account): RoleErrands {
@@ -216,7 +227,10 @@ export function postgresRoleErrands(account: Account): RoleErrands {
 
 /** The errands of one pool. */
 export function postgresErrands(login: PoolLogin): Errands {
-  const { resetQuery } = login
+  const { resetQuery, shares } = login
+  // Where clients share a connection, what is prepared and set on it must be known afterwards.
+  const isThorough = !shares || DISCARDS_ALL.test(resetQuery)
+  const resets = isThorough ? [resetQuery] : [resetQuery, 'RESET ALL', 'DEALLOCATE ALL']
   return {
     ...postgresRoleErrands(login),
     assume(startup, baseline) {
@@ -228,11 +242,18 @@ export function postgresErrands(login: PoolLogin): Errands {
       if (read.kind === 'malformed')
         return refusal({ code: PROTOCOL_VIOLATION, message: read.sentence })
       const step = settingsFor(read.parameters, state.parameters)
+      if (shares) state.shared.set(unreportedOf(read.parameters, state.parameters))
       return step.kind === 'refused' ? refusal(step.refused) : run(state, [step.sql ?? ''])
     },
-    clean: (left, state) =>
-      run(state, left === 'transaction' ? ['ROLLBACK', resetQuery] : [resetQuery]),
+    clean: (left, state) => run(state, left === 'transaction' ? ['ROLLBACK', ...resets] : resets),
     probe: (state) => run(state, ['']),
+    follow(wanted, state) {
+      const { parameters, shared } = state
+      const step = profileStep(wanted, parameters, shared.unreported)
+      if (step.kind === 'refused') return refusal(step.refused)
+      shared.set(wanted.unreported)
+      return step.sql === null ? null : run(state, [step.sql])
+    },
     watch: (state) =>
       new Exchange(state, EMPTY, (tag, body) => unasked(tag, body), Number.POSITIVE_INFINITY),
   }

@@ -56,3 +56,11 @@ export class Hold {
     this.#bytes = grown
   }
 }
+
+/** Two byte runs as one new one. */
+export function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const both = new Uint8Array(first.length + second.length)
+  both.set(first)
+  both.set(second, first.length)
+  return both
+}

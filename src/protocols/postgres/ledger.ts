@@ -20,9 +20,16 @@ export interface OwnReply {
 export interface LedgerOwner {
   /** Called with each own reply when all replies before it have been read. */
   emit(reply: OwnReply): void
+  /** Called for messages of `noteTold`, in their order: done, or skipped and never to be done. */
+  told?(done: boolean): void
 }
 
 type Entry = number | OwnReply
+
+/** Added to the tag of a message whose owner is told what becomes of it. */
+const TOLD = 0x100
+/** Added too where it is the gateway's own, so that its reply is not for the client. */
+const OWN = 0x200
 
 /** Length of a message that is a header alone. */
 const BARE_BYTES = 5
@@ -64,6 +71,10 @@ export class Ledger {
   gone = 0
   /** Bytes of own replies that wait. */
   ownBytes = 0
+  /** Entries that are own replies, or messages of the gateway's own. */
+  aside = 0
+  /** Set where the last reply belongs to a message of the gateway's own; asked for once. */
+  swallows = false
   #entries: Entry[] = []
   #head = 0
   #copyIn = false
@@ -92,6 +103,11 @@ export class Ledger {
   get awaited(): boolean {
     if (this.owed === 0 || this.#copyIn) return false
     return this.unsynced === 0 || this.#entries[this.#entries.length - 1] === FRONTEND.Flush
+  }
+
+  /** Replies are owed to what was sent before the pipeline of now. */
+  get behind(): boolean {
+    return this.owed - this.aside > this.unsynced
   }
 
   /** The server is known to copy in: it understands copied data, Flush and Sync only. */
@@ -139,6 +155,16 @@ export class Ledger {
     }
   }
 
+  /**
+   * Notes a message of whose fate the owner is told, while the server neither skips nor copies in.
+   * One of the gateway's `own` stands before a message of the client that needs it.
+   */
+  noteTold(tag: number, own: boolean): void {
+    if (own) this.aside += 1
+    else this.unsynced += 1
+    this.#entries.push(own ? tag + TOLD + OWN : tag + TOLD)
+  }
+
   /** Puts a reply of our own behind the replies owed; emits it at once where nothing is owed. */
   answer(reply: OwnReply): void {
     // A server that skips to Sync would have skipped the message that this answers.
@@ -146,6 +172,7 @@ export class Ledger {
     if (this.owed === 0) this.#owner.emit(reply)
     else {
       this.#entries.push(reply)
+      this.aside += 1
       this.ownBytes += reply.bytes.length
     }
   }
@@ -217,14 +244,27 @@ export class Ledger {
       if (entry === FRONTEND.Sync) this.syncsEaten += 1
       else if (entry !== FRONTEND.Flush) this.#copyIn = false
       this.#entries.splice(rest, 1)
+      if (entry > OWN) this.aside -= 1
+      this.#skipped(entry)
       this.gone += 1
     }
   }
 
   #complete(tag: number): void {
-    if (this.#entries[this.#head] !== tag) return
-    this.#shift()
+    const head = this.#entries[this.#head]
+    if (head === tag) this.#shift()
+    else if (typeof head === 'number' && head > TOLD && (head & 0xff) === tag) {
+      this.swallows = head > OWN
+      this.#shift()
+      this.#owner.told?.(true)
+    } else return
     this.#settle()
+  }
+
+  /** The server has gone past a message, which it will not do any more. */
+  #skipped(entry: Entry): void {
+    if (typeof entry !== 'number' || entry < TOLD) return
+    this.#owner.told?.(false)
   }
 
   #ready(): void {
@@ -234,6 +274,7 @@ export class Ledger {
     while (this.owed > 0) {
       const entry = this.#shift()
       if (endsReady(entry)) break
+      this.#skipped(entry)
     }
     this.#settle()
   }
@@ -246,7 +287,9 @@ export class Ledger {
       return
     }
     if (endsReady(head)) return
-    while (this.owed > 0 && this.#entries[this.#head] !== FRONTEND.Sync) this.#shift()
+    while (this.owed > 0 && this.#entries[this.#head] !== FRONTEND.Sync) {
+      this.#skipped(this.#shift())
+    }
     if (this.owed > 0) return
     this.skipping = true
     this.boundary = true
@@ -256,7 +299,10 @@ export class Ledger {
     const entry = this.#entries[this.#head]!
     this.#head += 1
     this.gone += 1
-    if (typeof entry !== 'number') this.ownBytes -= entry.bytes.length
+    if (typeof entry !== 'number') {
+      this.ownBytes -= entry.bytes.length
+      this.aside -= 1
+    } else if (entry > OWN) this.aside -= 1
     if (this.#head === this.#entries.length) {
       this.#entries.length = 0
       this.#head = 0

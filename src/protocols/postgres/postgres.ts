@@ -12,9 +12,11 @@ import { greeting } from './door.ts'
 import { postgresErrands, postgresRoleErrands } from './errands.ts'
 import { IDLE } from './ledger.ts'
 import { parameterStatus } from './login/answers.ts'
+import { PROTOCOL_NEWEST as PROTOCOL_LONG_KEYS } from './login/startup-parameters.ts'
 import { errorResponse } from './messages.ts'
 import { PostgresServerFlow } from './server-flow.ts'
-import { cancelRequest, cancelTarget } from './startup.ts'
+import { PostgresSharing } from './sharing/sharing.ts'
+import { cancelRequest, cancelTarget, numberAt } from './startup.ts'
 import { backendTag, frontendTag } from './tags.ts'
 import { Talk } from './talk.ts'
 
@@ -22,12 +24,16 @@ class PostgresConversation implements Conversation {
   readonly fromClient: PostgresClientFlow
   readonly fromServer: PostgresServerFlow
   readonly outlivesServer = false
+  readonly sharing: PostgresSharing | null
   readonly #talk: Talk
 
   constructor(options: ConversationOptions) {
     this.#talk = new Talk(options)
     this.fromClient = new PostgresClientFlow(this.#talk, options)
     this.fromServer = new PostgresServerFlow(this.#talk, options)
+    const { borrower } = this.#talk
+    const flows = { fromClient: this.fromClient, fromServer: this.fromServer }
+    this.sharing = borrower === null ? null : new PostgresSharing(this.#talk, borrower, flows)
   }
 
   get user(): string {
@@ -70,6 +76,9 @@ class PostgresConversation implements Conversation {
   }
   get startup(): Uint8Array {
     return this.fromClient.startup
+  }
+  get takesLongKeys(): boolean {
+    return this.startup.length > 8 && numberAt(this.startup, 4) >= PROTOCOL_LONG_KEYS
   }
   get departed(): boolean {
     return this.#talk.lent && this.#talk.ledger.left
@@ -115,6 +124,7 @@ class PostgresConversation implements Conversation {
     const talk = this.#talk
     talk.loggedIn = true
     talk.ledger.status = IDLE
+    talk.borrower?.admit(parameters)
     talk.cancelKey = Buffer.from(key).toString('hex')
     talk.tellClient(greeting(parameters, key))
   }

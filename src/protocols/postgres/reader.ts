@@ -3,7 +3,10 @@
  * messages that are dropped. Follows headers without copying; never trusts a declared length.
  */
 import type { Cut, FlowLimits, Piece, Wanted } from '../protocol.ts'
-import { Hold } from './hold.ts'
+import { Hold, joined } from './hold.ts'
+import type { Fate, Judge, MessagePassage } from './judge.ts'
+import { hasNames } from './sharing/heads.ts'
+import { noMessage } from './tags.ts'
 
 const EMPTY: Uint8Array = new Uint8Array(0)
 /** One byte of type and four of length. */
@@ -12,43 +15,11 @@ export const HEADER_BYTES = 5
 export const LENGTH_MIN = 4
 const LENGTH_MAX = 0x7fff_ffff
 
-/**
- * What happens to a message: it passes, is held for the chain, is dropped, is held `alone` for the
- * judge to rewrite, or is `large`: too large to hold, and nobody has said yet what to do with it.
- */
-export type Fate = 'pass' | 'hold' | 'drop' | 'alone' | 'large'
-
-/** The knowledge of one direction: which messages there are and what each of them means. */
-export interface Judge {
-  /** 1 for each byte that may begin a message. */
-  readonly tags: Uint8Array
-  /** 1 for each type that passes now without meaning anything: rows and copied data. */
-  readonly plain: Uint8Array
-  /** Called once at each header, before anything of the message moves on. */
-  begin(tag: number, total: number): Fate
-  /** The message has been read to its end, `last` its last byte. True: the piece ends here. */
-  finish(tag: number, last: number): boolean
-  /** The bytes to write in place of a message that was held alone; the same bytes: it goes on. */
-  alone(bytes: Uint8Array): Uint8Array
-  /** True where a message may stand in one unit behind another. */
-  joins(previous: number, tag: number): boolean
-  /** A message that was to be held passes after all, unseen. */
-  streamed(tag: number): void
-}
-
 /** The length in a header at `at`, an unsigned number. */
 export function lengthAt(bytes: Uint8Array, at: number): number {
   return (
     ((bytes[at + 1]! << 24) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 8) | bytes[at + 4]!) >>> 0
   )
-}
-
-/** Two byte runs as one new one. */
-export function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
-  const both = new Uint8Array(first.length + second.length)
-  both.set(first)
-  both.set(second, first.length)
-  return both
 }
 
 export class MessageReader {
@@ -83,6 +54,10 @@ export class MessageReader {
   #replyEnded = false
   #handed = false
   #partial: Uint8Array | null = null
+  /** A message that was held alone, and waits for a server. */
+  #waiting: Uint8Array | null = null
+  /** A message that is too large to be held goes on though a step was to see it. */
+  #unseen = false
   #ended = false
 
   constructor(judge: Judge, wanted: Wanted, limits: FlowLimits) {
@@ -115,7 +90,8 @@ export class MessageReader {
 
   /** True between two messages, with nothing held and nothing to write. */
   get atRest(): boolean {
-    return this.#left === 0 && this.#stash.length === 0 && !this.#unitOpen && this.due.length === 0
+    const between = this.#left === 0 && this.#stash.length === 0 && this.#waiting === null
+    return between && !this.#unitOpen && this.due.length === 0
   }
 
   /** True where a part of a message has been let pass and the rest has not. */
@@ -130,10 +106,12 @@ export class MessageReader {
     this.#from = 0
     this.#at = 0
     this.#left = 0
+    this.#waiting = null
     this.due.length = 0
   }
 
   next(): Piece {
+    if (this.#waiting !== null) return this.#alone(this.#waiting)
     if (this.#handed) {
       this.#hold.clear()
       this.#handed = false
@@ -152,9 +130,24 @@ export class MessageReader {
 
   /** The large message passes; its ledger entry is made now. */
   streamOversize(): void {
-    this.#judge.streamed(this.#tag)
+    this.#unseen = this.#judge.passage !== null
+    if (this.#unseen) return
     this.#fate = 'pass'
+    this.#judge.streamed(this.#tag)
     this.#partial = this.#taken()
+  }
+
+  #rewrite(passage: MessagePassage): void {
+    this.#unseen = false
+    this.#fate = 'pass'
+    const take = Math.min(this.#left, this.#chunk.length - this.#at)
+    this.#at += take
+    this.#left -= take
+    const begun = joined(this.#hold.view(), this.#chunk.subarray(this.#from, this.#at))
+    this.#hold.clear()
+    this.#from = this.#at
+    this.#partial = passage.rewritten(this.#tag, begun, this.#total)
+    if (this.#partial === null) this.#fate = 'drop'
   }
 
   /** The large message is dropped as it comes. */
@@ -181,6 +174,9 @@ export class MessageReader {
     const total = length + 1
     if (this.#unitOpen && !(sound && this.#mayJoin(tag, total, available))) return this.#unit()
     if (!sound) return this.#from < at ? this.#run() : this.#violate(tag, length)
+    const rewrites = this.#judge.passage !== null
+    const isCut = rewrites && total > this.#bytesMax && available < total
+    if (isCut && !hasNames(tag, this.#chunk, at, this.#chunk.length)) return this.#exhausted()
     this.#tag = tag
     this.#total = total
     this.#left = total
@@ -189,9 +185,14 @@ export class MessageReader {
       this.#replyEnded = false
       this.#overOpen = false
     }
-    this.#fate = this.#judge.begin(tag, total)
+    const fate = this.#judge.begin(tag, total)
+    if (fate === 'wait') {
+      this.#left = 0
+      return this.#from < at ? this.#run() : 'serverless'
+    }
+    this.#fate = fate
     if (this.#fate === 'hold' || this.#fate === 'alone') {
-      if (total > this.#bytesMax) this.#fate = this.#fate === 'hold' ? 'large' : 'pass'
+      if (total > this.#bytesMax) this.#fate = rewrites || fate === 'hold' ? 'large' : 'pass'
       else if (this.#fate === 'hold' && this.#from === at) this.#unitOpen = true
     }
     return this.#fate !== 'pass' && this.#from < at && !this.#unitOpen ? this.#run() : null
@@ -222,7 +223,7 @@ export class MessageReader {
     this.#left -= take
     switch (this.#fate) {
       case 'pass':
-        if (this.#left > 0) return this.#runOrNone()
+        if (this.#left > 0) return this.#from < this.#at ? this.#run() : this.#spent()
         return this.#finish() ? this.#run() : null
       case 'drop':
         this.#from = this.#at
@@ -300,6 +301,13 @@ export class MessageReader {
   }
 
   #large(): Piece {
+    const { passage } = this.#judge
+    if (passage !== null && (this.#unseen || this.#wanted?.[this.#tag] !== 1)) {
+      this.#fate = 'large'
+      if (!passage.ready(this.#tag)) return 'serverless'
+      this.#rewrite(passage)
+      return this.next()
+    }
     if (this.#fate === 'alone') {
       this.#fate = 'pass'
       this.#partial = this.#taken()
@@ -309,10 +317,7 @@ export class MessageReader {
     this.#unitOpen = false
     // Steps that are given replies cannot be given this one: what follows is only its rest.
     this.#overOpen = this.#cut === 'reply'
-    const head = new Uint8Array(HEADER_BYTES)
-    head[0] = this.#tag
-    new DataView(head.buffer).setUint32(1, LENGTH_MIN)
-    this.bytes = head
+    this.bytes = Uint8Array.of(this.#tag, 0, 0, 0, LENGTH_MIN)
     return 'oversize'
   }
 
@@ -338,10 +343,6 @@ export class MessageReader {
     return this.#chunk.subarray(this.#from, this.#at)
   }
 
-  #runOrNone(): Piece {
-    return this.#from < this.#at ? this.#run() : this.#spent()
-  }
-
   #unit(): Piece {
     this.#unitOpen = false
     return this.#hand(this.#gather())
@@ -355,6 +356,8 @@ export class MessageReader {
   }
 
   #alone(bytes: Uint8Array): Piece {
+    this.#waiting = (this.#judge.passage?.ready(this.#tag) ?? true) ? null : bytes
+    if (this.#waiting !== null) return 'serverless'
     const own = this.#judge.alone(bytes)
     if (own !== bytes) return this.#inject(own)
     if (this.#wanted !== null && this.#wanted[this.#tag] === 1) return this.#hand(bytes)
@@ -388,11 +391,7 @@ export class MessageReader {
   }
 
   #violate(tag: number, length: number): Piece {
-    const hex = tag.toString(16).padStart(2, '0')
-    this.violation =
-      this.#judge.tags[tag] === 1
-        ? `a message of type '${String.fromCharCode(tag)}' declares an invalid length of ${length}`
-        : `a message begins with the byte 0x${hex}, which is no message type`
+    this.violation = noMessage(this.#judge.tags, tag, length)
     return 'violation'
   }
 }

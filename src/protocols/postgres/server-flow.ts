@@ -9,6 +9,8 @@ import type {
   Share,
   Wishes,
 } from '../protocol.ts'
+import { joined } from './hold.ts'
+import type { Fate, Judge } from './judge.ts'
 import {
   areWhole,
   copyFail,
@@ -20,7 +22,8 @@ import {
   warning,
 } from './messages.ts'
 import { partsOf, shareOf } from './parts.ts'
-import { type Fate, HEADER_BYTES, type Judge, joined, lengthAt, MessageReader } from './reader.ts'
+import { HEADER_BYTES, lengthAt, MessageReader } from './reader.ts'
+import { TELLING, tell } from './sharing/telling.ts'
 import { numberAt } from './startup.ts'
 import { BACKEND, BACKEND_PLAIN, BACKEND_TAGS, FRONTEND, NOTHING_PLAIN, unwanted } from './tags.ts'
 import type { Talk } from './talk.ts'
@@ -33,6 +36,8 @@ const AUTHENTICATION_SASL_FINAL = 12
 const READ_ONLY = '25006'
 /** More than any BackendKeyData (256 bytes of key in protocol 3.2). */
 const TAP_BYTES = 512
+/** More than what is looked at of a parameter, of the tag of a command, or of an error. */
+const TOLD_BYTES_MAX = 65_536
 
 /** Messages that may come at any time and belong to no reply. */
 function asynchronous(tag: number): boolean {
@@ -41,6 +46,11 @@ function asynchronous(tag: number): boolean {
     tag === BACKEND.NotificationResponse ||
     tag === BACKEND.NoticeResponse
   )
+}
+
+/** Answers to what the gateway itself may have sent. */
+function isDone(tag: number): boolean {
+  return tag === BACKEND.ParseComplete || tag === BACKEND.CloseComplete
 }
 
 function cutsReplies({ fromServer }: Wishes): boolean {
@@ -52,6 +62,7 @@ const always = (): boolean => true
 
 export class PostgresServerFlow implements Flow, Judge {
   readonly tags = BACKEND_TAGS
+  readonly passage = null
   readonly #talk: Talk
   readonly #reader: MessageReader
   #wanted: Uint8Array | null
@@ -102,21 +113,22 @@ export class PostgresServerFlow implements Flow, Judge {
     this.#reader.rewatch(wishes.fromServer, wishes.limits)
   }
 
-  pass(chunk: Uint8Array): boolean {
+  pass(chunk: Uint8Array): Uint8Array | null {
     const talk = this.#talk
-    const { ledger } = talk
-    if (!talk.ordinary || !this.#reader.atRest) return false
-    if (!areWhole(chunk, BACKEND_TAGS)) return false
+    const { ledger, borrower } = talk
+    if (!talk.ordinary || !this.#reader.atRest) return null
+    if ((borrower !== null && ledger.aside > 0) || !areWhole(chunk, BACKEND_TAGS)) return null
     for (let at = 0; at < chunk.length; at += 1 + lengthAt(chunk, at)) {
       const tag = chunk[at]!
       if (this.#plain[tag] === 1) continue
+      if (borrower !== null && TELLING[tag] === 1) tell(borrower, chunk, at)
       if (tag === BACKEND.ReadyForQuery) ledger.status = chunk[at + HEADER_BYTES]!
       ledger.reply(tag)
       this.endedInError = tag === BACKEND.ErrorResponse
       if (this.endedInError) this.#failed(chunk.subarray(at, at + 1 + lengthAt(chunk, at)))
     }
     ledger.boundary = false
-    return true
+    return chunk
   }
 
   push(chunk: Uint8Array): void {
@@ -150,6 +162,13 @@ export class PostgresServerFlow implements Flow, Judge {
     this.endedInError = tag === BACKEND.ErrorResponse
     if (this.endedInError && talk.writeRefused !== null) {
       this.#reader.tap = new Uint8Array(Math.min(total, TAP_BYTES))
+    }
+    if (talk.borrower !== null) {
+      if (talk.ledger.swallows) {
+        talk.ledger.swallows = false
+        return 'drop'
+      }
+      if (TELLING[tag] === 1) this.#reader.tap = new Uint8Array(Math.min(total, TOLD_BYTES_MAX))
     }
     if (this.#dropping) {
       if (tag === BACKEND.ReadyForQuery) this.#dropping = false
@@ -188,7 +207,11 @@ export class PostgresServerFlow implements Flow, Judge {
   }
 
   #tapped(tag: number, message: Uint8Array): void {
-    if (tag === BACKEND.ErrorResponse) return this.#failed(message)
+    if (tag === BACKEND.ErrorResponse) this.#failed(message)
+    if (TELLING[tag] === 1) {
+      if (this.#talk.borrower !== null) tell(this.#talk.borrower, message, 0)
+      return
+    }
     if (message.length < HEADER_BYTES + 4) return
     if (tag === BACKEND.BackendKeyData) {
       this.#talk.cancelKey = Buffer.from(message.subarray(HEADER_BYTES)).toString('hex')
@@ -212,6 +235,9 @@ export class PostgresServerFlow implements Flow, Judge {
   streamed(): void {}
 
   joins(_previous: number, tag: number): boolean {
+    const { borrower, ledger } = this.#talk
+    // What the gateway itself has sent is answered too, and that is dropped.
+    if (borrower !== null && ledger.aside > 0 && isDone(tag)) return false
     if (this.#talk.binding.concerns(tag)) return false
     return tag !== BACKEND.ErrorResponse || this.#talk.refusals.size === 0
   }

@@ -91,3 +91,12 @@ export const NOTHING_PLAIN = tableOf([])
 export function unwanted(plain: Uint8Array, wanted: Uint8Array | null): Uint8Array {
   return wanted === null ? plain : plain.map((is, tag) => (wanted[tag] === 1 ? 0 : is))
 }
+
+/** Why a header begins no message of these types, as a sentence. */
+export function noMessage(tags: Uint8Array, tag: number, length: number): string {
+  if (tags[tag] === 1) {
+    return `a message of type '${String.fromCharCode(tag)}' declares an invalid length of ${length}`
+  }
+  const hex = tag.toString(16).padStart(2, '0')
+  return `a message begins with the byte 0x${hex}, which is no message type`
+}

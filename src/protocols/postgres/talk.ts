@@ -1,9 +1,10 @@
 /** What both flows of one PostgreSQL session share: the ledger, refusals under way, own replies. */
 import type { ConversationOptions, ShownCertificate, Waker, Wishes } from '../protocol.ts'
 import { ChannelBinding } from './channel-binding.ts'
+import { joined } from './hold.ts'
 import { Ledger, type OwnReply } from './ledger.ts'
 import { readyForQuery } from './messages.ts'
-import { joined } from './reader.ts'
+import { Borrower } from './sharing/borrower.ts'
 
 /** Entries of the ledger, and bytes of own replies, from which on the client is paused. */
 const LEDGER_ENTRIES_MAX = 65_536
@@ -51,12 +52,14 @@ export class Talk {
   readonly writeRefused: (() => void) | null
   /** True while a message of the server has begun and not ended. */
   midReply = false
+  /** The client's part in sharing connections by transactions; null where it does not. */
+  readonly borrower: Borrower | null
   /** No step wants anything: so nothing is ever refused or answered by the gateway. */
   #unwatched: boolean
   #emitted: OwnReply[] = []
 
   constructor(options: Omit<ConversationOptions, 'limits'>) {
-    const { waker, fromClient, fromServer, gate, encryption, writeRefused = null } = options
+    const { waker, fromClient, fromServer, gate, encryption, lessor, writeRefused = null } = options
     this.waker = waker
     this.writeRefused = writeRefused
     this.lent = gate !== null
@@ -64,6 +67,12 @@ export class Talk {
     this.binding = new ChannelBinding(this.lent ? undefined : encryption)
     this.#unwatched = isUnwatched({ fromClient, fromServer })
     this.ledger = new Ledger(this)
+    this.borrower = lessor == null ? null : new Borrower(this, lessor)
+  }
+
+  /** What the gateway itself has prepared, or the client under a name, is done or skipped. */
+  told(done: boolean): void {
+    this.borrower?.told(done)
   }
 
   /** A reply of our own whose turn has come. */
@@ -78,6 +87,8 @@ export class Talk {
   /** The client is in, nobody looks at what is said, and not much is owed. */
   get ordinary(): boolean {
     if (!this.#unwatched || !this.loggedIn || this.leaving) return false
+    // Messages may be refused though nobody watches, and replies be the gateway's own.
+    if (this.borrower !== null && (this.swallowing || this.refusals.size > 0)) return false
     return this.ledger.owed <= SHORT_CUT_ENTRIES_MAX
   }
 

@@ -25,10 +25,12 @@ const TOLD: ReadonlyMap<string, string> = new Map([['TimeZone', 'UTC']])
 const asking = (): Doorkeeper => ({ begin: () => ({ kind: 'say', bytes: ASK }), take: () => IN })
 const trusting = (): Doorkeeper => ({ begin: () => IN, take: () => IN })
 
+const SHOP = { database: 'shop', shares: false }
+
 function stageWith(doorkeeper: Gate['doorkeeper'], options: StageOptions = {}) {
   const reasons: string[] = []
   const turnedAway = (reason: string): void => void reasons.push(reason)
-  const stage = new Stage({ ...options, gate: { doorkeeper, database: 'shop', turnedAway } })
+  const stage = new Stage({ ...options, gate: { doorkeeper, ...SHOP, turnedAway } })
   return { stage, reasons }
 }
 

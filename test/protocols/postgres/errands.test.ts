@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { postgresErrands } from '../../../src/protocols/postgres/errands.ts'
+import { SharedConnection } from '../../../src/protocols/postgres/sharing/connection.ts'
 import type { Errand, ServerState } from '../../../src/protocols/protocol.ts'
 import { concat, startup } from '../../kit/frontend.ts'
 import { server as says } from './stage.ts'
@@ -9,9 +10,14 @@ const errands = postgresErrands({
   database: 'shop',
   password: 'secret',
   resetQuery: 'DISCARD ALL',
+  shares: false,
   cleartextPermitted: false,
 })
-const newState = (): ServerState => ({ parameters: new Map(), cancelKey: new Uint8Array(0) })
+const newState = (): ServerState => ({
+  parameters: new Map(),
+  cancelKey: new Uint8Array(0),
+  shared: new SharedConnection(),
+})
 const textOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1')
 /** Byte by byte, as the worst network cuts it. */
 function hear(errand: Errand, bytes: Uint8Array): void {

@@ -1,6 +1,8 @@
 /** A reader with a judge whose script is plain: letters are messages, some with a fate. */
+
+import type { Fate, Judge } from '../../../src/protocols/postgres/judge.ts'
 import { walk } from '../../../src/protocols/postgres/messages.ts'
-import { type Fate, type Judge, MessageReader } from '../../../src/protocols/postgres/reader.ts'
+import { MessageReader } from '../../../src/protocols/postgres/reader.ts'
 import type { Budget, Wanted } from '../../../src/protocols/protocol.ts'
 import { concat, message } from '../../kit/frontend.ts'
 
@@ -25,6 +27,7 @@ export function letterOf(tag: number): string {
 
 export class Script implements Judge {
   readonly tags = KNOWN
+  readonly passage = null
   readonly plain: Uint8Array
   readonly streamedTags: string[] = []
   readonly #wanted: Uint8Array | null

@@ -7,6 +7,7 @@ import type {
   Flow,
   FlowLimits,
   Gate,
+  Lessor,
   Refused,
   Wanted,
 } from '../../../src/protocols/protocol.ts'
@@ -30,6 +31,7 @@ export interface StageOptions {
   readonly gate?: Gate
   readonly encryption?: EncryptionTerms
   readonly writeRefused?: () => void
+  readonly lessor?: Lessor
 }
 
 export const DENIAL: Refused = { code: '42501', message: 'no' }
@@ -94,6 +96,7 @@ export class Stage {
       gate: options.gate ?? null,
       ...(options.encryption === undefined ? {} : { encryption: options.encryption }),
       writeRefused: options.writeRefused ?? null,
+      lessor: options.lessor ?? null,
       waker: {
         wakeToServer: () => this.#work('client'),
         wakeToClient: () => this.#work('server'),
@@ -126,6 +129,11 @@ export class Stage {
 
   client(...parts: readonly Uint8Array[]): void {
     this.conversation.fromClient.push(concat(...parts))
+    this.#work('client')
+  }
+
+  /** There is a server now, which the client's messages have waited for. */
+  served(): void {
     this.#work('client')
   }
 
@@ -188,7 +196,7 @@ export class Stage {
       else if (piece === 'unit') this.#unit(from, flow, out)
       else {
         this.events.push(piece)
-        if (piece === 'violation') break
+        if (piece === 'violation' || piece === 'serverless') break
         if (piece === 'oversize') flow.streamOversize()
       }
     }

@@ -40,21 +40,14 @@ export function settingsFor(
   parameters: readonly Parameter[],
   reported: ReadonlyMap<string, string>,
 ): SettingsStep {
-  const settings = new Map<string, Parameter>()
-  let options = ''
   for (const [name, value] of parameters) {
-    if (name === 'options') options = value
     if (name === 'replication' && !FALSE.includes(value.toLowerCase())) {
       return refused('0A000', 'replication connections are not possible through a session pool')
     }
   }
-  const split = splitOptions(options)
+  const split = settingsIn(parameters)
   if (split.kind === 'refused') return split
-  // As in PostgreSQL: what stands in `options` comes first, so that a parameter of its own wins.
-  for (const setting of split.settings) put(settings, setting)
-  for (const setting of parameters) {
-    if (!NO_SETTINGS.includes(setting[0]) && !isProtocolOption(setting[0])) put(settings, setting)
-  }
+  const { settings } = split
   if (settings.size > SETTINGS_MAX) {
     return refused('54000', `more than ${SETTINGS_MAX} settings in the startup packet`)
   }
@@ -73,6 +66,32 @@ export function settingsFor(
   }
   if (calls.length > 0) sets.push(`SELECT ${calls.join(', ')}`)
   return { kind: 'settings', sql: sets.length === 0 ? null : sets.join('; ') }
+}
+
+type Settings =
+  | Extract<SettingsStep, { kind: 'refused' }>
+  | {
+      readonly kind: 'parts'
+      readonly settings: ReadonlyMap<string, Parameter>
+    }
+
+function settingsIn(parameters: readonly Parameter[]): Settings {
+  const settings = new Map<string, Parameter>()
+  const options = parameters.findLast(([name]) => name === 'options')?.[1] ?? ''
+  const split = splitOptions(options)
+  if (split.kind === 'refused') return split
+  // As in PostgreSQL: what stands in `options` comes first, so that a parameter of its own wins.
+  for (const setting of split.settings) put(settings, setting)
+  for (const setting of parameters) {
+    if (!NO_SETTINGS.includes(setting[0]) && !isProtocolOption(setting[0])) put(settings, setting)
+  }
+  return { kind: 'parts', settings }
+}
+
+/** The settings that a startup packet asks for, each once; none where they cannot be read. */
+export function splitSettings(parameters: readonly Parameter[]): Iterable<Parameter> {
+  const split = settingsIn(parameters)
+  return split.kind === 'refused' ? [] : split.settings.values()
 }
 
 /** A name of the client's own that every server takes as it is. */

@@ -1,0 +1,40 @@
+import { expect, test } from 'bun:test'
+import { Names } from '../../../../src/protocols/postgres/sharing/names.ts'
+import { StatementBook } from '../../../../src/protocols/postgres/sharing/statements.ts'
+
+function bookWith(key: string) {
+  const book = new StatementBook({ bytesMax: 1000 })
+  return { book, statement: book.add(key, null, () => new Uint8Array(10))! }
+}
+
+test('a name means a statement until it is dropped', () => {
+  const { book, statement } = bookWith('a')
+  const names = new Names()
+  expect([names.size, names.get('s')]).toEqual([0, undefined])
+  names.put('s', statement)
+  expect([names.size, names.get('s')]).toEqual([1, statement])
+  names.drop('s', book, { ...statement })
+  expect(names.get('s')).toBe(statement)
+  names.drop('s', book, statement)
+  names.drop('s', book)
+  expect(names.size).toBe(0)
+  names.put('t', statement)
+  names.dropAll(book)
+  expect(names.get('t')).toBeUndefined()
+})
+
+test('the unnamed statement is copied, unless it is very long', () => {
+  const names = new Names()
+  expect(names.unnamed).toBe('none')
+  const bytes = new TextEncoder().encode('..first..')
+  names.keepUnnamed(bytes, 2, 7)
+  bytes.fill(0)
+  expect(names.unnamed).toBe('kept')
+  expect(Buffer.from(names.unnamedParse).toString()).toBe('first')
+  names.keepUnnamed(new Uint8Array(3), 0, 3)
+  expect(names.unnamedParse).toEqual(new Uint8Array(3))
+  names.keepUnnamed(new Uint8Array(32_000), 0, 32_000)
+  expect([names.unnamed, names.unnamedParse.length]).toEqual(['kept', 32_000])
+  names.keepUnnamed(new Uint8Array(40_000), 0, 40_000)
+  expect(names.unnamed).toBe('here')
+})
