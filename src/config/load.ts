@@ -16,7 +16,7 @@ import { checkRoles } from './roles.ts'
 import { type Config, globalSchema } from './schema.ts'
 import { keysOf } from './shape.ts'
 import { checkSharing } from './sharing.ts'
-import { checkSupport, dropLeaked, dropRetired } from './support.ts'
+import { dropLeaked, dropRetired, keysIgnored } from './support.ts'
 import { readYaml } from './yaml.ts'
 
 /** What a configuration is made of. */
@@ -121,7 +121,7 @@ export function settle(
   const config = parseDraft(global, globalSchema, PLUGINS_KEYS, problems)
   const parsed = parseDraft(plugins, pluginsSchema, GLOBAL_KEYS, problems)
   notices.push(...checkPolicies(plugins, problems))
-  const ignored = layers.flatMap(({ draft, schema }) => checkSupport(draft, schema, problems))
+  const ignored = layers.flatMap(({ draft, schema }) => keysIgnored(draft, schema))
   if (ignored.length > 0) notices.push(`accepted, not acted on yet: ${ignored.join(', ')}`)
   if (config === undefined || parsed === undefined || problems.any()) throw problems.error()
   return { config, plugins: settledPlugins(parsed), variables: used, notices }

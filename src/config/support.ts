@@ -1,11 +1,11 @@
 /**
  * Which of the accepted keys the gateway acts on today. Whoever builds a feature adds its keys
- * here; the operator is told about the rest, and refused where silence would be less safe.
+ * here; the operator is told about the rest.
  */
 import { isDeepStrictEqual } from 'node:util'
 import * as z from 'zod'
 import type { Draft } from './draft.ts'
-import { type Problems, shownPath } from './problem.ts'
+import { shownPath } from './problem.ts'
 import { isLeaf, isOptional, isSections, type Path, spotAt } from './shape.ts'
 
 /** Keys acted on, where `*` stands for any group, block or position: for any value, or for some. */
@@ -134,11 +134,6 @@ export const ACTED_ON: Readonly<Record<string, 'any' | readonly string[]>> = {
   'plugins.*.limits.signalsMax': 'any',
 }
 
-/** Values that would make a promise which is not kept yet; `*` as above. */
-export const REFUSED: Readonly<
-  Record<string, { readonly values: readonly unknown[] | 'set'; readonly what: string }>
-> = {}
-
 /** Keys of older plugins files that mean nothing any more. */
 const RETIRED: readonly string[] = ['verificationPolicy', 'acceptancePolicy', 'terminationPolicy']
 
@@ -233,22 +228,10 @@ function isOne(schema: z.core.$ZodType, path: Path): boolean {
   return isSections(schema) && !PART_BY_PART.some((name) => name === top || name === path.at(-1))
 }
 
-/** Refuses what must not be ignored, and returns one notice that names what is. */
-export function checkSupport(
-  draft: Draft,
-  schema: z.ZodType,
-  problems: Problems,
-): readonly string[] {
-  const ignored = new Set<string>()
-  for (const { path, value } of settingsOf(draft, schema)) {
-    const refused = rowFor(REFUSED, path)
-    if (refused !== undefined && (refused.values === 'set' || refused.values.includes(value))) {
-      const message = `${shownPath(path)}: ${refused.what} is not built yet`
-      const why = 'refusing to run less safely than asked'
-      problems.add(draft.standing(path).value, path, `${message}; ${why}`)
-    } else if (!isActedOn(path, value)) ignored.add(shownPath(path))
-  }
-  return [...ignored]
+/** The keys of a draft, as they are written, that nothing acts on yet. */
+export function keysIgnored(draft: Draft, schema: z.ZodType): readonly string[] {
+  const ignored = settingsOf(draft, schema).filter(({ path, value }) => !isActedOn(path, value))
+  return [...new Set(ignored.map(({ path }) => shownPath(path)))]
 }
 
 function isActedOn(path: Path, value: unknown): boolean {

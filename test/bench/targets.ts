@@ -19,8 +19,6 @@ export const POOL_SIZE = 20
 export const WORKERS = 2
 /** Clients that PgBouncer lets in; each of them takes memory from the start. */
 const CLIENTS_MAX = 2_000
-/** What the gateway says of keys whose feature is not there. */
-const NOT_BUILT = 'is not built yet'
 
 export const TARGETS = [
   'direct',
@@ -119,7 +117,7 @@ async function startPostern(
   const env = { POSTERN_LOGGERS_DEFAULT_LEVEL: 'warn' }
   const forget = (): void => rmSync(folder, { recursive: true })
   try {
-    const gateway = await built(() => startGateway({ ...byFlags, ...byFile, env }))
+    const gateway = await startGateway({ ...byFlags, ...byFile, env })
     const { host, port, pid, metricsPort } = gateway
     const stop = async (): Promise<void> => {
       await gateway.stop()
@@ -157,17 +155,6 @@ async function startWithPlugins(
 function childrenOf(pid: number): readonly number[] {
   const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
   return text.split(' ').filter(Boolean).map(Number)
-}
-
-/** A feature that this build does not have leaves the target out; anything else is an error. */
-async function built<Started>(start: () => Promise<Started>): Promise<Started> {
-  try {
-    return await start()
-  } catch (error) {
-    const words = error instanceof Error ? error.message : String(error)
-    const line = words.split('\n').find((each) => each.includes(NOT_BUILT))
-    throw line === undefined ? error : new AbsentTarget(`postern: ${line.trim()}`)
-  }
 }
 
 async function posternFile(database: Database, setting: Setting, folder: string) {
