@@ -54,6 +54,7 @@ const COMMANDS = [
   ['plugin', 'test'],
   ['plugin', 'bench'],
   ['reload'],
+  ['upgrade'],
   ['status'],
   ['version'],
 ]

@@ -88,7 +88,7 @@ describe('a statement', () => {
     send(query('SELECT * FROM t where a in (3) and b = $$y$$ -- z'))
     const [one, other] = statementsFrom(from).map((line) => FIELDS.parse(line['fields']))
     expect(one?.statement).toBe('select * from t where a in (?) and b = ?')
-    expect(other).toEqual(one)
+    expect({ ...other, durationMs: 0 }).toEqual({ ...one, durationMs: 0 })
   })
 
   test('is counted by its kind', () => {
