@@ -5,7 +5,7 @@ import { createConnection } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePort } from '../kit/free-port.ts'
-import { cancelRequest, query } from '../kit/frontend.ts'
+import { bind, cancelRequest, concat, execute, parse, query, sync } from '../kit/frontend.ts'
 import { type RunningGateway, runPostern } from '../kit/gateway.ts'
 import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
 import { metric, startBefore, statusOf, until } from '../kit/traffic.ts'
@@ -106,18 +106,44 @@ test('the connections of a pool are shared by the workers, and no more are opene
   expect(await metric(gateway, 'postern_pool_opened_total')).toBeLessThanOrEqual(5)
 })
 
+test('clients of both workers share connections between transactions', async () => {
+  const { user, password, database } = postgres
+  await using gateway = await startBefore(postgres, {
+    server: { auth: 'trust' },
+    client: { startupParams: { user, password, database } },
+    top: { workers: 2, pools: { default: { writes: { size: 4, mode: 'transaction' } } } },
+  })
+  const wires = await several(gateway, 20)
+  const prepared = concat(parse({ name: 'twice', sql: 'select $1::int * 2' }), sync())
+  for (const wire of wires) wire.send(prepared)
+  await Promise.all(wires.map((wire) => wire.readUntil('ReadyForQuery')))
+  for (let round = 0; round < 3; round++) {
+    const asked = wires.map(async (wire, index) => {
+      wire.send(concat(bind({ statement: 'twice', values: [String(index)] }), execute(), sync()))
+      const said = await wire.readUntil('ReadyForQuery')
+      expect(said).toContainEqual(
+        expect.objectContaining({ name: 'DataRow', values: [String(2 * index)] }),
+      )
+    })
+    await Promise.all(asked)
+  }
+  expect(await metric(gateway, 'postern_pool_opened_total')).toBeLessThanOrEqual(4)
+}, 30_000)
+
 describe('a CancelRequest', () => {
   const cases = [
-    ['of the database', false],
-    ['of a pool', true],
+    ['of the database', null],
+    ['of a pool', 'session'],
+    ['of shared connections', 'transaction'],
   ] as const
-  test.each(cases)('with a key %s reaches its session through any worker', async (_, isPooled) => {
+  test.each(cases)('with a key %s reaches its session through any worker', async (_, mode) => {
+    const isPooled = mode !== null
     const { user: role, password } = postgres
     const startupParams = { user: role, password, database: postgres.database }
     await using gateway = await startBefore(postgres, {
       server: isPooled ? { auth: 'trust' } : {},
       client: isPooled ? { startupParams } : {},
-      top: { workers: 2, pools: { default: { writes: { size: 8 } } } },
+      top: { workers: 2, pools: { default: { writes: { size: 8, mode: mode ?? 'session' } } } },
     })
     const { user, database } = postgres
     const sleepers: { wire: Wire; pid: number; secret: Uint8Array }[] = []
