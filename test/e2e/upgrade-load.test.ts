@@ -42,7 +42,7 @@ async function scrapes({ metricsPort }: Upgradable, isOver: () => boolean): Prom
 /** Every client answered every statement, or `runPgbench` would have thrown. */
 async function drives(
   { host, port }: Upgradable,
-  kind: 'simple' | 'connect',
+  kind: 'simple' | 'connect' | 'prepared',
   isOver: () => boolean,
 ): Promise<number> {
   const { user, password, database } = postgres
@@ -55,17 +55,21 @@ async function drives(
   return transactions
 }
 
-test.each([1, 2])(
-  'nobody notices upgrades under load, and no process stays (%d workers)',
-  async (workers) => {
+test.each([
+  [1, 'session'],
+  [2, 'transaction'],
+] as const)(
+  'nobody notices upgrades under load, and no process stays (%d workers, mode %s)',
+  async (workers, mode) => {
+    const pools = { default: { writes: { size: 20, mode } } }
     await using gateway = await startUpgradable((place) =>
-      loginConfig(postgres, place, { workers, drainTimeout: '20s', upgradesMax: 20 }),
+      loginConfig(postgres, place, { workers, pools, drainTimeout: '20s', upgradesMax: 20 }),
     )
     let isOver = false
     const over = (): boolean => isOver
     const loads = [
       drives(gateway, 'connect', over),
-      drives(gateway, 'simple', over),
+      drives(gateway, mode === 'session' ? 'simple' : 'prepared', over),
       scrapes(gateway, over),
     ]
     const took: number[] = []
