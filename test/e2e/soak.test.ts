@@ -11,7 +11,7 @@ import { SUBJECTS } from '../soak/subjects.ts'
 const ROOT = resolve(import.meta.dir, '../..')
 const TIMEOUT_MS = 90_000
 
-test(
+test.concurrent(
   'a short soak finds nothing wrong in any plugin, and every plugin was asked',
   async () => {
     const argv = [process.execPath, join(ROOT, 'scripts/soak.ts'), '--minutes', '0.08', '--json']
@@ -38,7 +38,7 @@ function setUpAs(subject: Subject, config: Readonly<Record<string, unknown>>): S
   return { ...subject, entry: { ...subject.entry, config } }
 }
 
-test(
+test.concurrent(
   'a soak tells wrong answers of every plugin that gives answers',
   async () => {
     await using server = await startPostgres()
