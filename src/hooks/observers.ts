@@ -148,6 +148,13 @@ export class ObserverLine {
     for (const { step } of this.#desk.of(hook)) this.#queue(step, hook, event, 0)
   }
 
+  /** Tells of a session that begins; as `settled`, for what is to wait until that was told. */
+  introduce(): Promise<unknown> | null {
+    this.tell('onOpened')
+    this.tell('onTraffic')
+    return this.settled()
+  }
+
   /** Tells one observer of bytes that were written; they are copied, unless they are dropped. */
   traffic(
     { step }: Observer,

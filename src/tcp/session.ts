@@ -168,9 +168,7 @@ export class Session implements PumpOwner, ServerOwner, SecuredSide {
   /** Tells observers of the session, then lets bytes through. */
   #introduce(): void {
     this.#state = 'running'
-    this.line?.tell('onOpened')
-    this.line?.tell('onTraffic')
-    const settled = this.line?.settled() ?? null
+    const settled = this.line?.introduce() ?? null
     if (settled === null) return this.#start()
     settled.then(
       () => this.#start(),

@@ -134,9 +134,7 @@ export class DatagramSession implements WayOwner {
     }
     this.#around.serverConnected?.(this.upstream, this.addresses)
     this.#state = 'running'
-    this.line?.tell('onOpened')
-    this.line?.tell('onTraffic')
-    const settled = this.line?.settled() ?? null
+    const settled = this.line?.introduce() ?? null
     if (settled === null) return this.#start()
     settled.then(
       () => this.#start(),
