@@ -1,6 +1,7 @@
 /** The process that shall take the place of this one, as this one sees it. */
 import { closeSync } from 'node:fs'
 import type { Logger } from 'pino'
+import { identityOf, isAlive, type ProcessIdentity } from '../admin/process-identity.ts'
 import { GatewayError, sentenceOf } from '../base/errors.ts'
 import { settlesIn } from '../base/settles.ts'
 import { closePair, descriptorPair, sendDescriptor } from '../tcp/descriptor-channel.ts'
@@ -13,8 +14,9 @@ import {
 } from './messages.ts'
 import { starterCommand } from './starter.ts'
 
-/** How long a process that was killed may take to be gone. */
+/** How long a process that was killed may take to be gone, and how often it is looked for. */
 const GONE_WITHIN_MS = 5000
+const LOOK_EVERY_MS = 5
 /** How long it may take to start a process. */
 const STARTED_WITHIN_MS = 10_000
 
@@ -31,9 +33,11 @@ type Answer = ToPredecessor['kind']
 export class Successor {
   readonly #options: SuccessorOptions
   readonly #line: Line
+  /** Its number is known, or there is no process. */
+  readonly #known = Promise.withResolvers<void>()
   readonly #gone = Promise.withResolvers<void>()
   #channel: number | null = null
-  #pid = 0
+  #identity: ProcessIdentity | null = null
   /** What is waited for; told of the end too, as null. */
   #answered: ((message: ToPredecessor | null) => void) | null = null
 
@@ -46,7 +50,7 @@ export class Successor {
   }
 
   get pid(): number {
-    return this.#pid
+    return this.#identity?.pid ?? 0
   }
 
   /** Throws UPGRADE_REFUSED where the file cannot be started. */
@@ -62,13 +66,13 @@ export class Successor {
     } catch (cause) {
       closePair(channel)
       closePair(line)
+      this.#line.close()
       throw new GatewayError('UPGRADE_REFUSED', 'no process can be started', { cause })
     }
     for (const { far } of [channel, line]) closeSync(far)
     this.#channel = channel.near
     await this.#line.open(line.near)
-    const { pid } = await this.#answer('started', STARTED_WITHIN_MS)
-    this.#pid = pid
+    await this.#answer('started', STARTED_WITHIN_MS)
   }
 
   /** In the order in which they are announced. */
@@ -123,15 +127,24 @@ export class Successor {
 
   /** SIGKILL: it may be one that hears nothing. Resolves when it is gone. */
   async kill(): Promise<void> {
+    // It may run without a word of it here yet.
+    await settlesIn(STARTED_WITHIN_MS, this.#known.promise)
+    const identity = this.#identity
     // No child of this process: its number is its own only as long as it holds the line.
-    if (this.#pid !== 0 && !this.#line.isClosed) kill(this.#pid)
+    if (identity !== null && !this.#line.isClosed) kill(identity.pid)
     await settlesIn(GONE_WITHIN_MS, this.#gone.promise)
     this.#line.close()
+    // One that ends has closed the line before it lets go of its folder.
+    const endsAtMs = performance.now() + GONE_WITHIN_MS
+    while (identity !== null && isAlive(identity) && performance.now() < endsAtMs) {
+      await Bun.sleep(LOOK_EVERY_MS)
+    }
   }
 
   #hear(heard: unknown): void {
     try {
       const message = parseToPredecessor(heard)
+      if (message.kind === 'started') this.#meet(message.pid)
       if (message.kind === 'cancel' || message.kind === 'stop') this.#options.heard(message)
       else this.#answered?.(message)
     } catch (thrown) {
@@ -140,10 +153,16 @@ export class Successor {
     }
   }
 
+  #meet(pid: number): void {
+    this.#identity = identityOf(pid)
+    this.#known.resolve()
+  }
+
   #end(): void {
     if (this.#channel !== null) closeSync(this.#channel)
     this.#channel = null
     this.#answered?.(null)
+    this.#known.resolve()
     this.#gone.resolve()
   }
 }

@@ -52,6 +52,8 @@ export class Upgrading {
   readonly #counts: UpgradeCounts
   readonly #gateway: Replaced
   readonly #replaced = Promise.withResolvers<void>()
+  /** Of the upgrade that is under way. */
+  #over = Promise.withResolvers<void>()
   #sinceMs: number | null = null
   #successor: Successor | null = null
   #isReplaced = false
@@ -117,10 +119,12 @@ export class Upgrading {
       throw new GatewayError('UPGRADE_REFUSED', problem)
     }
     this.#sinceMs = performance.now()
+    this.#over = Promise.withResolvers()
     try {
       return await work()
     } finally {
       this.#sinceMs = null
+      this.#over.resolve()
     }
   }
 
@@ -159,7 +163,12 @@ export class Upgrading {
 
   /** Ends the other process where it does not serve yet: this one is told to stop. */
   async abandon(): Promise<void> {
-    if (this.isUnderWay && !this.#isReplaced) await this.#successor?.kill()
+    const successor = this.#successor
+    // Where none is started yet, none will be: this process is ready for it no more.
+    if (!this.isUnderWay || this.#isReplaced || successor === null) return
+    await successor.kill()
+    // What it has left is removed too.
+    await this.#over.promise
   }
 
   #follow(successor: Successor): void {

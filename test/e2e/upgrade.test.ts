@@ -3,7 +3,7 @@
  * are, and where that process is no good the first goes on.
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { PluginReport } from '../../src/admin/report.ts'
 import { findProgram } from '../bench/programs.ts'
@@ -38,6 +38,26 @@ beforeAll(async () => {
   postgres = await startPostgres()
 }, 120_000)
 afterAll(() => postgres.stop())
+
+/** The number that another process writes into a file sooner or later. */
+async function numberIn(path: string): Promise<number> {
+  const read = (): string => (existsSync(path) ? readFileSync(path, 'utf8').trim() : '')
+  await until(`there is a number in ${path}`, () => read() !== '')
+  return Number(read())
+}
+
+/** Those that have this file in their command line. */
+function processesOf(program: string): readonly number[] {
+  const numbers = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+  const commandOf = (pid: string): string => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+    } catch {
+      return ''
+    }
+  }
+  return numbers.filter((pid) => commandOf(pid).split('\0').includes(program)).map(Number)
+}
 
 const configOf = (place: Place, top: Keys = {}): Keys => loginConfig(postgres, place, top)
 
@@ -149,15 +169,15 @@ test('two upgrades at once are one, and a reload waits for none', async () => {
   await using gateway = await start()
   gateway.install({ script: '#!/bin/sh\necho $$ > child\nexec sleep 60\n' })
   const first = gateway.tryUpgrade()
+  const child = await numberIn(join(gateway.folder, 'child'))
   await until('it is under way', async () => {
-    const isThere = existsSync(join(gateway.folder, 'child'))
-    return isThere && (await statusOf(gateway)).upgrades?.isUnderWay === true
+    return (await statusOf(gateway)).upgrades?.isUnderWay === true
   })
   const second = await gateway.tryUpgrade()
   expect(second.problems.join()).toMatch(/an upgrade is under way for \d+ s/)
   const reloaded = await gateway.postern('reload')
   expect(reloaded.stderr).toContain('an upgrade is under way')
-  process.kill(Number(await Bun.file(join(gateway.folder, 'child')).text()))
+  process.kill(child)
   expect((await first).outcome).toBe('refused')
   expect((await gateway.postern('reload')).status).toBe(0)
 })
@@ -166,13 +186,22 @@ test('a stop in the middle of an upgrade stops both', async () => {
   await using gateway = await start()
   gateway.install({ script: '#!/bin/sh\necho $$ > child\nexec sleep 60\n' })
   const upgrade = gateway.postern('upgrade')
-  const child = join(gateway.folder, 'child')
-  await until('the other has begun', () => existsSync(child))
-  const pid = Number(await Bun.file(child).text())
+  const pid = await numberIn(join(gateway.folder, 'child'))
   gateway.signal('SIGTERM')
   await gateway.ended(gateway.pid)
   await gateway.ended(pid)
   expect((await upgrade).status).toBe(1)
+})
+
+test('a stop right behind the signal for an upgrade leaves nothing of it', async () => {
+  await using gateway = await start()
+  gateway.install({ script: '#!/bin/sh\nwhile :; do sleep 0.05; done\n' })
+  gateway.signal('SIGUSR2')
+  gateway.signal('SIGTERM')
+  await gateway.ended(gateway.pid)
+  const left = processesOf(gateway.program)
+  for (const pid of left) process.kill(pid, 'SIGKILL')
+  expect(left).toEqual([])
 })
 
 test('clients that stay are ended after drainTimeout', async () => {
@@ -265,7 +294,7 @@ test('of a new process that hangs in a plugin nothing is left, nor of the plugin
   const entry = { name: 'hangs', localPath: plugin, checksum: sha256(plugin) }
   gateway.configure(configOf(gateway), { plugins: [entry] })
   expect((await gateway.tryUpgrade()).problems.join()).toContain('upgradeTimeout')
-  await gateway.ended(Number(await Bun.file(`${plugin}.pid`).text()))
+  await gateway.ended(await numberIn(`${plugin}.pid`))
   expect(readdirSync(join(gateway.folder, 'run/postern'))).toEqual([String(gateway.pid)])
 })
 
