@@ -8,7 +8,6 @@ import { isatty } from 'node:tty'
 import { type Bindings, type Logger, pino } from 'pino'
 import { GatewayError, sentenceOf } from './errors.ts'
 import type { GoTimeLayout } from './go-time.ts'
-import { writeJsonAsItIs } from './log-json.ts'
 import { redact } from './log-redact.ts'
 import { type LogSink, logSink } from './log-sink.ts'
 import { logText } from './log-text.ts'
@@ -64,12 +63,13 @@ export function createLog(options: LogOptions = {}): Logger {
       Promise.all(flushed).then(done, done)
     },
   }
+  const time = timestampOf(options.timeFormat ?? 'unix')
   const log = pino(
     {
       base: baseOf(options),
       level: pinoLevel(options.level ?? 'info'),
       messageKey: 'message',
-      timestamp: timestampOf(options.timeFormat ?? 'unix'),
+      timestamp: time,
       formatters: {
         level: (label) => ({ level: label }),
         log: redact,
@@ -79,8 +79,7 @@ export function createLog(options: LogOptions = {}): Logger {
     },
     everywhere,
   )
-  relays.set(log, (line) => everywhere.write(line))
-  writeJsonAsItIs(log, 'fields')
+  origins.set(log, { write: everywhere.write, time })
   return redactChildren(log)
 }
 
@@ -88,11 +87,35 @@ function baseOf({ group = 'default', worker }: LogOptions): Record<string, unkno
   return worker === undefined ? { group } : { group, worker }
 }
 
-const relays = new WeakMap<Logger, (line: string) => void>()
+/** Where the lines of a logger and its children go, and how they tell the time. */
+interface Origin {
+  readonly write: (line: string) => void
+  readonly time: () => string
+}
+
+const origins = new WeakMap<Logger, Origin>()
 
 /** Writes records that another process has made to the outputs of a logger, as they are. */
 export function relayTo(log: Logger): (line: string) => void {
-  return relays.get(log) ?? (() => undefined)
+  return origins.get(log)?.write ?? (() => undefined)
+}
+
+/** `message`: as it stands between quotes in JSON; `fields`: a JSON object in one line. */
+export type WritePrinted = (level: LogLevel, message: string, fields: string) => void
+
+/**
+ * Writes records that are JSON already, and may be printed as they are: the same lines that pino
+ * makes of `{ fields }`, at a quarter of the cost. Whoever calls has asked whether the level is
+ * enabled. Null for a logger that was not made here.
+ */
+export function printedTo(log: Logger): WritePrinted | null {
+  const origin = origins.get(log)
+  if (origin === undefined) return null
+  const { write, time } = origin
+  const bound: unknown = Reflect.get(log, pino.symbols.chindingsSym)
+  return (level, message, fields) => {
+    write(`{"level":"${level}"${time()}${bound},"fields":${fields},"message":"${message}"}\n`)
+  }
 }
 
 /** A child keeps the level that its parent had when it was made; so the living ones are known. */
@@ -105,6 +128,8 @@ function redactChildren(log: Logger): Logger {
   families.set(log, children)
   log.child = function bind(this: Logger, bindings: Bindings, options?: object) {
     const made = Reflect.apply(child, this, [redact(bindings), options])
+    const origin = origins.get(this)
+    if (origin !== undefined) origins.set(made, origin)
     for (let at = children.length; at-- > 0; ) {
       if (children[at]!.deref() === undefined) children.splice(at, 1)
     }

@@ -2,9 +2,9 @@ import { afterAll, expect, test } from 'bun:test'
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Logger } from 'pino'
+import { type Logger, pino } from 'pino'
 import { GatewayError } from '../../src/base/errors.ts'
-import { createLog, type LogOptions, setLevel } from '../../src/base/log.ts'
+import { createLog, type LogOptions, printedTo, setLevel } from '../../src/base/log.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'log-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -52,6 +52,30 @@ test('a record carries level, time, message, its group and its fields', async ()
     { level: 'info', time: expect.any(Number), group: 'audit', port: 1, message: 'ready' },
   ])
   expect(Math.abs(Number(records[0]?.['time']) - Date.now())).toBeLessThan(5000)
+})
+
+test('a record that is JSON already looks as if it had been made here', async () => {
+  const written: [string, (log: Logger) => void][] = [
+    ['printed', (log) => printedTo(log)?.('warn', 'a \\"b\\"', '{"c":[1,"d"]}')],
+    ['made', (log) => log.warn({ fields: { c: [1, 'd'] } }, 'a "b"')],
+  ]
+  const [printed, made] = await Promise.all(
+    written.map(async ([name, write]) => {
+      const fileName = join(folder, name)
+      const log = createLog({ output: ['file'], fileName, timeFormat: 'unix', worker: 3 })
+      const child = log.child({ plugin: 'audit', password: 'hidden' })
+      write(child)
+      await flushed(log)
+      return readFileSync(fileName, 'utf8').replace(/"time":\d+/, '"time":0')
+    }),
+  )
+  expect(printed).toBe(made!)
+  expect(printed).toContain('"worker":3,"plugin":"audit"')
+  expect(printed).not.toContain('hidden')
+})
+
+test('only a logger that was made here takes a record that is JSON already', () => {
+  expect(printedTo(pino({ level: 'silent' }))).toBeNull()
 })
 
 test.each([

@@ -1,5 +1,4 @@
 /** Log records of guests that can be printed as they were written. */
-import { JsonText } from '../../base/log-json.ts'
 import { isSecretName } from '../../base/log-redact.ts'
 
 /** So begins what the SDK's records are. */
@@ -8,8 +7,10 @@ const HEAD = '{"message":"'
 const CHARS_MAX = 4096
 
 export interface PlainRecord {
+  /** As it stands between quotes in JSON. */
   readonly message: string
-  readonly fields: JsonText
+  /** A JSON object. */
+  readonly fields: string
 }
 
 /**
@@ -21,7 +22,7 @@ export function plainRecord(text: string): PlainRecord | null {
   const end = text.indexOf('"', HEAD.length)
   const message = text.slice(HEAD.length, end)
   if (message.includes('\\') || text[end + 1] !== ',' || !isPlain(text)) return null
-  return { message, fields: new JsonText(`{${text.slice(end + 2)}`) }
+  return { message, fields: `{${text.slice(end + 2)}` }
 }
 
 function isPlain(text: string): boolean {

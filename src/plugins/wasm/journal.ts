@@ -1,10 +1,11 @@
 /** What a guest writes to the gateway's log: bounded, by its level, with its fields kept apart. */
 import type { Logger } from 'pino'
+import { printedTo, type WritePrinted } from '../../base/log.ts'
 import type { LimitHits, PluginLimits } from '../limits.ts'
 import { plainRecord } from './journal-record.ts'
 import { LOG_LINES_FULL_MAX } from './limits.ts'
 import { decodeText } from './memory.ts'
-import { LARGE_FRAMES, reserveStack } from './stack.ts'
+import { LARGE_FRAMES, MEDIUM_FRAMES, reserveStack, SMALL_FRAMES } from './stack.ts'
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const
 export type JournalLevel = (typeof LEVELS)[number]
@@ -40,6 +41,7 @@ export class Journal {
   /** What the present call of the guest may still log. */
   #bytesLeft: number
   #log: Logger
+  #printed: WritePrinted | null
   #periodEndsAt = 0
   #lines = 0
   #dropped = 0
@@ -47,6 +49,7 @@ export class Journal {
 
   constructor(log: Logger, budget: JournalBudget, now: () => number = () => performance.now()) {
     this.#log = log
+    this.#printed = printedTo(log)
     this.#budget = budget
     this.#bytesLeft = budget.limits.logBytesMax * LOG_LINES_FULL_MAX
     this.#now = now
@@ -60,6 +63,7 @@ export class Journal {
   /** Names the plugin in every further line; its name is known only after `describe`. */
   rename(log: Logger): void {
     this.#log = log
+    this.#printed = printedTo(log)
   }
 
   /** False where lines of this level are thrown away, so that they need not be put together. */
@@ -70,7 +74,7 @@ export class Journal {
   /** Writes a text, or a JSON object with `message` and fields. `bytes` are only borrowed. */
   write(level: JournalLevel, bytes: Uint8Array): void {
     if (!this.#log.isLevelEnabled(level)) return
-    reserveStack(LARGE_FRAMES)
+    reserveStack(SMALL_FRAMES)
     const most = Math.min(this.#budget.limits.logBytesMax, this.#bytesLeft)
     const cut = bytes.length > most
     if (cut) this.#budget.hits.add('logBytesMax')
@@ -94,8 +98,12 @@ export class Journal {
 
   #print(level: JournalLevel, bytes: Uint8Array, cut: boolean): void {
     const text = decodeText(bytes)
-    const plain = cut ? null : plainRecord(text)
-    if (plain !== null) return this.#log[level]({ fields: plain.fields }, plain.message)
+    const plain = cut || this.#printed === null ? null : plainRecord(text)
+    if (plain !== null) {
+      reserveStack(MEDIUM_FRAMES)
+      return this.#printed?.(level, plain.message, plain.fields)
+    }
+    reserveStack(LARGE_FRAMES)
     const record = !cut && bytes[0] === OPENING_BRACE ? parseObject(text) : null
     if (record === null) {
       this.#log[level](cut ? `${text}… (cut at ${bytes.length} bytes)` : text)

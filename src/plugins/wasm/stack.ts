@@ -5,6 +5,8 @@
 
 /** Room for a few calls of our own, such as the change of a map and its sums. */
 export const SMALL_FRAMES = 12
+/** Room for a line of the log that is printed as it is, down to the call of the system. */
+export const MEDIUM_FRAMES = 40
 /** Room for a line of the log, with all that the log's library does about it. */
 export const LARGE_FRAMES = 96
 

@@ -4,8 +4,7 @@ import { plainRecord } from '../../../src/plugins/wasm/journal-record.ts'
 describe('a record is printed as it stands', () => {
   test('where its values are plain, without its message', () => {
     const record = plainRecord('{"message":"m","a":"x","b":[1,"y"],"c":null,"d":1.50}')
-    expect(record).toMatchObject({ message: 'm' })
-    expect(record?.fields.text).toBe('{"a":"x","b":[1,"y"],"c":null,"d":1.50}')
+    expect(record).toEqual({ message: 'm', fields: '{"a":"x","b":[1,"y"],"c":null,"d":1.50}' })
   })
 })
 

@@ -1,6 +1,10 @@
 /** What the host keeps for a guest stays right where the guest runs the stack out under it. */
 import { describe, expect, test } from 'bun:test'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import pino from 'pino'
+import { createLog } from '../../../src/base/log.ts'
 import { createMeter } from '../../../src/metrics/meter.ts'
 import { DEFAULT_LIMITS } from '../../../src/plugins/limits.ts'
 import { makeBelongings } from '../../../src/plugins/wasm/belongings.ts'
@@ -176,6 +180,32 @@ describe('at the end of the stack', () => {
     journal.begin()
     journal.write('info', text)
     expect(lines).toHaveLength(before + 1)
+  })
+})
+
+describe('at the end of the stack a log of our own', () => {
+  test('goes on working, for lines that are printed as they are', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'stack-'))
+    const fileName = join(folder, 'log')
+    const log = createLog({ output: ['file'], fileName })
+    const { journal } = makeBelongings('p', log, { ...DEFAULT_LIMITS, logLinesMax: 1_000_000 })
+    const text = new TextEncoder().encode('{"message":"m","a":1}')
+    for (let round = 0; round < 20; round++) {
+      journal.begin()
+      actFromTheEnd(() => journal.write('info', text), 1000)
+      // Each round finds the sink at rest, and so begins a write at the end of the stack.
+      await new Promise<void>((resolve) => log.flush(() => resolve()))
+      await Bun.sleep(6)
+    }
+    journal.begin()
+    journal.write('info', new TextEncoder().encode('{"message":"last","a":1}'))
+    await new Promise<void>((resolve) => log.flush(() => resolve()))
+    const lines = readFileSync(fileName, 'utf8').trimEnd().split('\n')
+    rmSync(folder, { recursive: true })
+    const messages = lines.map((line) => JSON.parse(line)['message'])
+    expect(messages.length).toBeGreaterThan(20)
+    expect(messages.slice(0, -1).every((message) => message === 'm')).toBe(true)
+    expect(messages.at(-1)).toBe('last')
   })
 })
 
