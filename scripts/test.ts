@@ -6,14 +6,16 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { readReport, type SkippedTest } from '../test/kit/junit.ts'
+import { type FailedTest, readReport, type SkippedTest } from '../test/kit/junit.ts'
 
 const ROOT = resolve(import.meta.dir, '..')
 const BUN = process.execPath
+/** Of an error that is told again at the end. */
+const ERROR_CHARACTERS_MAX = 2000
 
 interface Outcome {
   readonly passed: number
-  readonly failed: number
+  readonly failed: readonly FailedTest[]
   readonly skipped: readonly SkippedTest[]
 }
 
@@ -31,8 +33,9 @@ async function runTool(argv: readonly string[]): Promise<number> {
 async function toolStage(title: string, argv: readonly string[]): Promise<Outcome> {
   return await stage(title, async () => {
     const status = await runTool(argv)
-    if (status !== 0) say(`${title} failed with exit status ${status}`)
-    return { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: [] }
+    if (status === 0) return { passed: 1, failed: [], skipped: [] }
+    const failed = { file: title, name: argv.join(' '), error: `exit status ${status}, see above` }
+    return { passed: 0, failed: [failed], skipped: [] }
   })
 }
 
@@ -41,7 +44,7 @@ async function stage(title: string, work: () => Promise<Outcome>): Promise<Outco
   const startedAtMs = performance.now()
   const outcome = await work()
   const seconds = ((performance.now() - startedAtMs) / 1000).toFixed(1)
-  say(`== ${title}: ${outcome.failed === 0 ? 'ok' : 'FAILED'} in ${seconds} s`)
+  say(`== ${title}: ${outcome.failed.length === 0 ? 'ok' : 'FAILED'} in ${seconds} s`)
   return outcome
 }
 
@@ -50,7 +53,7 @@ async function testStage(title: string, files: readonly string[]): Promise<Outco
   return await stage(title, async () => {
     if (files.length === 0) {
       say('no test files')
-      return { passed: 0, failed: 0, skipped: [] }
+      return { passed: 0, failed: [], skipped: [] }
     }
     const folder = mkdtempSync(join(tmpdir(), 'postern-report-'))
     const file = join(folder, 'junit.xml')
@@ -68,12 +71,13 @@ async function testStage(title: string, files: readonly string[]): Promise<Outco
 /** The report's counts, and a failure for everything that never made it into the report. */
 function outcomeOf(files: readonly string[], status: number, xml: string): Outcome {
   const report = readReport(xml)
-  const silent = files.filter((file) => !report.files.has(file))
-  for (const file of silent) say(`${file}: not in the report; it did not load, or has no tests`)
-  let failed = report.failed + silent.length
-  if (status !== 0 && failed === 0) {
-    say(`bun test ended with exit status ${status}, though no test has failed`)
-    failed = 1
+  const failed = [...report.failed]
+  for (const file of files.filter((name) => !report.files.has(name))) {
+    failed.push({ file, name: 'all of it', error: 'it did not load, or has no tests' })
+  }
+  if (status !== 0 && failed.length === 0) {
+    const error = `exit status ${status}, though no test has failed`
+    failed.push({ file: 'bun test', name: 'its end', error })
   }
   return { passed: report.passed, failed, skipped: report.skipped }
 }
@@ -91,15 +95,6 @@ function testFiles(): TestFiles {
     unit: kept.filter((file) => !file.startsWith('test/e2e/')),
     endToEnd: kept.filter((file) => file.startsWith('test/e2e/')),
   }
-}
-
-function summary(outcomes: readonly Outcome[]): { readonly failed: number; readonly line: string } {
-  const sum = (count: (outcome: Outcome) => number): number =>
-    outcomes.reduce((total, outcome) => total + count(outcome), 0)
-  const failed = sum((outcome) => outcome.failed)
-  const passed = sum((outcome) => outcome.passed)
-  const skipped = sum((outcome) => outcome.skipped.length)
-  return { failed, line: `${passed} passed, ${failed} failed, ${skipped} skipped` }
 }
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -122,23 +117,29 @@ async function main(argv: readonly string[]): Promise<number> {
   } else {
     const built = await toolStage('build', [BUN, 'scripts/build.ts', '--if-stale'])
     outcomes.push(built, await testStage('unit tests', unit))
-    if (built.failed === 0) outcomes.push(await testStage('end-to-end tests', endToEnd))
+    if (built.failed.length === 0) outcomes.push(await testStage('end-to-end tests', endToEnd))
     else say('\nend-to-end tests were not run: there is no build to test')
   }
   return conclude(outcomes)
 }
 
-/** Lists who was skipped and why, then the counts, alone on the last line. */
+/** Lists who failed and why, who was skipped and why, then the counts, alone on the last line. */
 function conclude(outcomes: readonly Outcome[]): number {
-  const { failed, line } = summary(outcomes)
+  const failed = outcomes.flatMap((outcome) => outcome.failed)
   const skipped = outcomes.flatMap((outcome) => outcome.skipped)
+  const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0)
+  if (failed.length > 0) say('\nFailed:')
+  for (const { file, name, error } of failed) {
+    const shown = error.trim().slice(0, ERROR_CHARACTERS_MAX)
+    say(`  ${file}: ${name}\n${shown.replace(/^/gm, '      ')}`)
+  }
   if (skipped.length > 0) say('\nSkipped:')
   for (const { file, name, reason } of skipped) {
     say(`  ${file}: ${name}${reason === null ? ' (no reason in its name)' : ''}`)
   }
   say('')
-  say(line)
-  return failed === 0 ? 0 : 1
+  say(`${passed} passed, ${failed.length} failed, ${skipped.length} skipped`)
+  return failed.length === 0 ? 0 : 1
 }
 
 if (import.meta.main) {

@@ -29,8 +29,22 @@ const REPORT = `<?xml version="1.0" encoding="UTF-8"?>
 
 test('a report is counted test by test', () => {
   const { passed, failed, skipped, files } = readReport(REPORT)
-  expect({ passed, failed, skipped: skipped.length }).toEqual({ passed: 1, failed: 2, skipped: 3 })
+  const counts = { passed, failed: failed.length, skipped: skipped.length }
+  expect(counts).toEqual({ passed: 1, failed: 2, skipped: 3 })
   expect([...files]).toEqual(['test/a.test.ts', 'test/b.test.ts'])
+})
+
+test('a failed test is listed with its error', () => {
+  expect(readReport(REPORT).failed).toEqual([
+    { file: 'test/a.test.ts', name: 'outer > inner > bad', error: 'a <skipped />' },
+    { file: 'test/b.test.ts', name: '(unnamed)', error: 'Error' },
+  ])
+})
+
+test('a test that took too long has its message for an error', () => {
+  const failure = '<failure type="TimeoutError" message="test &quot;timed&quot; out" />'
+  const xml = `<testcase name="late" classname="" file="a">${failure}</testcase>`
+  expect(readReport(xml).failed).toEqual([{ file: 'a', name: 'late', error: 'test "timed" out' }])
 })
 
 test('a skipped test is listed with the reason in its name or in that of its group', () => {
@@ -42,5 +56,5 @@ test('a skipped test is listed with the reason in its name or in that of its gro
 })
 
 test('a report without tests counts nothing', () => {
-  expect(readReport('<testsuites tests="0"></testsuites>')).toMatchObject({ passed: 0, failed: 0 })
+  expect(readReport('<testsuites tests="0"></testsuites>')).toMatchObject({ passed: 0, failed: [] })
 })

@@ -1,16 +1,24 @@
-/** Reads the report that `bun test --reporter=junit` writes: exact counts, and who was skipped. */
+/** Reads the report that `bun test --reporter=junit` writes: who passed, failed, was skipped. */
 
-export interface SkippedTest {
+export interface NamedTest {
   readonly file: string
   /** With the names of the groups around it. */
   readonly name: string
+}
+
+export interface FailedTest extends NamedTest {
+  /** The error, with where it was thrown; "" where the report has none. */
+  readonly error: string
+}
+
+export interface SkippedTest extends NamedTest {
   /** What stands in its name as `(needs …)` or `(skipped: …)`; null where nothing does. */
   readonly reason: string | null
 }
 
 export interface TestReport {
   readonly passed: number
-  readonly failed: number
+  readonly failed: readonly FailedTest[]
   readonly skipped: readonly SkippedTest[]
   /** Files with at least one test in the report. */
   readonly files: ReadonlySet<string>
@@ -18,33 +26,45 @@ export interface TestReport {
 
 /** Bun escapes `<` and `>` in every text, so that tags are found without a whole XML parser. */
 const TEST_CASE = /<testcase\b([^>]*?)(?:\/>|>(.*?)<\/testcase>)/gs
+const FAILURE = /<(?:failure|error)\b([^>]*?)(?:\/>|>(.*?)<\/(?:failure|error)>)/s
 const REASON = /\((?:needs|skipped:) ([^()]+)\)/
 
 export function readReport(xml: string): TestReport {
   let passed = 0
-  let failed = 0
+  const failed: FailedTest[] = []
   const skipped: SkippedTest[] = []
   const files = new Set<string>()
   for (const [, attributes = '', body = ''] of xml.matchAll(TEST_CASE)) {
     const file = attribute(attributes, 'file')
     files.add(file)
-    if (/<(failure|error)\b/.test(body)) failed++
-    else if (/<skipped\b/.test(body)) skipped.push(skippedTest(file, attributes))
+    const failure = FAILURE.exec(body)
+    if (failure !== null) failed.push({ file, name: nameOf(attributes), error: errorOf(failure) })
+    else if (/<skipped\b/.test(body)) skipped.push(skippedTest(file, nameOf(attributes)))
     else passed++
   }
   return { passed, failed, skipped, files }
 }
 
-function skippedTest(file: string, attributes: string): SkippedTest {
+function nameOf(attributes: string): string {
   // Bun names the groups from the inside out.
   const groups = attribute(attributes, 'classname').split(' > ').reverse()
-  const name = [...groups, attribute(attributes, 'name')].filter((part) => part !== '').join(' > ')
+  return [...groups, attribute(attributes, 'name')].filter((part) => part !== '').join(' > ')
+}
+
+function errorOf([, attributes = '', text = '']: readonly string[]): string {
+  return text === '' ? attribute(attributes, 'message') : unescaped(text)
+}
+
+function skippedTest(file: string, name: string): SkippedTest {
   return { file, name, reason: REASON.exec(name)?.[1] ?? null }
 }
 
 function attribute(attributes: string, name: string): string {
-  const found = new RegExp(`\\b${name}="([^"]*)"`).exec(attributes)?.[1] ?? ''
-  return found.replace(/&(lt|gt|quot|apos|amp|#\d+);/g, (_, entity: string) => characterOf(entity))
+  return unescaped(new RegExp(`\\b${name}="([^"]*)"`).exec(attributes)?.[1] ?? '')
+}
+
+function unescaped(text: string): string {
+  return text.replace(/&(lt|gt|quot|apos|amp|#\d+);/g, (_, entity: string) => characterOf(entity))
 }
 
 const ENTITIES: Readonly<Record<string, string>> = {
