@@ -11,7 +11,7 @@ const MEGABYTES = process.env['POSTERN_LONG'] === '1' ? 1_000 : 200
 setDefaultTimeout(MEGABYTES * 600)
 const ROW_BYTES = 1_000
 /** Both the copy's bytes and the table are kept outside of the gateway. */
-const GROWTH_BYTES_MAX = 60e6
+const GROWTH_BYTES_MAX = 100e6
 
 let server: PostgresServer
 beforeAll(async () => {

@@ -17,10 +17,10 @@ import {
 } from '../kit/traffic.ts'
 import { openSession, type WireAddress } from '../kit/wire.ts'
 
-const MEGABYTES = process.env['POSTERN_LONG'] === '1' ? 1_024 : 64
+const MEGABYTES = process.env['POSTERN_LONG'] === '1' ? 1_024 : 160
 setDefaultTimeout(MEGABYTES * 500)
 /** What the gateway may grow by; the kernel's own buffers are not the gateway's. */
-const GROWTH_BYTES_MAX = 60e6
+const GROWTH_BYTES_MAX = 100e6
 /** Looks in a row that must find the same number of bytes. */
 const STILL_LOOKS = 50
 const READY_FOR_QUERY = 0x5a
