@@ -2,99 +2,88 @@
  * The gate: types, lint and format, build, unit tests, end-to-end tests, and one line of counts at
  * the very end. `--fast` is its quick part for every save: no build and nothing end to end.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
-import { type FailedTest, readReport, type SkippedTest } from '../test/kit/junit.ts'
+import {
+  conclude,
+  type Outcome,
+  outcomeOfTests,
+  outcomeOfTool,
+  testFiles,
+} from './test-outcomes.ts'
+import { runTests, runTool } from './test-runs.ts'
 
-const ROOT = resolve(import.meta.dir, '..')
 const BUN = process.execPath
-/** Of an error that is told again at the end. */
-const ERROR_CHARACTERS_MAX = 2000
+/** Most tests wait most of the time; more than two at once have not been tried. */
+const LANES_MAX = 2
+/** Files that share a process; all of them in one would leave the other lane without work. */
+const UNIT_FILES = 20
+const END_TO_END_FILES = 5
 
-interface Outcome {
-  readonly passed: number
-  readonly failed: readonly FailedTest[]
-  readonly skipped: readonly SkippedTest[]
+/** One piece of the gate, whose output is shown whole when it has ended. */
+interface Job {
+  readonly title: string
+  readonly work: (lane: number) => Promise<{ readonly outcome: Outcome; readonly output: string }>
 }
 
 const say = (line: string): void => {
   process.stdout.write(`${line}\n`)
 }
 
-/** Runs a tool with its output on ours. */
-async function runTool(argv: readonly string[]): Promise<number> {
-  const child = Bun.spawn([...argv], { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'] })
-  return await child.exited
+function toolJob(title: string, argv: readonly string[]): Job {
+  return {
+    title,
+    work: async () => {
+      const { status, output } = await runTool(argv)
+      return { outcome: outcomeOfTool(title, argv, status), output }
+    },
+  }
 }
 
-/** A stage that is one tool and counts as one test. */
-async function toolStage(title: string, argv: readonly string[]): Promise<Outcome> {
-  return await stage(title, async () => {
-    const status = await runTool(argv)
-    if (status === 0) return { passed: 1, failed: [], skipped: [] }
-    const failed = { file: title, name: argv.join(' '), error: `exit status ${status}, see above` }
-    return { passed: 0, failed: [failed], skipped: [] }
-  })
+/** Runs of `bun test` over a few of the files each; none where `wanted` resolves to false. */
+function testJobs(
+  title: string,
+  files: readonly string[],
+  most: number,
+  wanted: Promise<boolean> = Promise.resolve(true),
+): readonly Job[] {
+  const count = Math.ceil(files.length / most)
+  return Array.from({ length: count }, (_, at) => ({
+    title: `${title}, part ${at + 1} of ${count}`,
+    work: async (lane) => {
+      if (!(await wanted)) return NOT_RUN
+      const part = files.slice(at * most, (at + 1) * most)
+      const { status, output, report } = await runTests(part, lane, LANES_MAX)
+      return { outcome: outcomeOfTests(part, status, report), output }
+    },
+  }))
 }
 
-async function stage(title: string, work: () => Promise<Outcome>): Promise<Outcome> {
-  say(`\n== ${title}`)
+const NOT_RUN = {
+  outcome: { passed: 0, failed: [], skipped: [] },
+  output: 'not run: there is no build to test\n',
+}
+
+async function run({ title, work }: Job, lane: number): Promise<Outcome> {
   const startedAtMs = performance.now()
-  const outcome = await work()
+  const { outcome, output } = await work(lane)
   const seconds = ((performance.now() - startedAtMs) / 1000).toFixed(1)
+  say(`\n== ${title}\n${output.trimEnd()}`)
   say(`== ${title}: ${outcome.failed.length === 0 ? 'ok' : 'FAILED'} in ${seconds} s`)
   return outcome
 }
 
-/** A stage that is a run of `bun test` over these files, one after the other. */
-async function testStage(title: string, files: readonly string[]): Promise<Outcome> {
-  return await stage(title, async () => {
-    if (files.length === 0) {
-      say('no test files')
-      return { passed: 0, failed: [], skipped: [] }
-    }
-    const folder = mkdtempSync(join(tmpdir(), 'postern-report-'))
-    const file = join(folder, 'junit.xml')
-    try {
-      const report = ['--reporter=junit', `--reporter-outfile=${file}`]
-      const paths = files.map((path) => `./${path}`)
-      const status = await runTool([BUN, 'test', '--timeout=30000', ...report, ...paths])
-      return outcomeOf(files, status, existsSync(file) ? readFileSync(file, 'utf8') : '')
-    } finally {
-      rmSync(folder, { recursive: true })
+/** Works the jobs off, as many beside each other as there are lanes, begun in their order. */
+async function runAll(jobs: readonly Job[], lanes: number): Promise<readonly Outcome[]> {
+  const outcomes: Outcome[] = []
+  const queue = [...jobs]
+  const works = Array.from({ length: lanes }, async (_, lane) => {
+    for (let job = queue.shift(); job !== undefined; job = queue.shift()) {
+      outcomes.push(await run(job, lane))
     }
   })
-}
-
-/** The report's counts, and a failure for everything that never made it into the report. */
-function outcomeOf(files: readonly string[], status: number, xml: string): Outcome {
-  const report = readReport(xml)
-  const failed = [...report.failed]
-  for (const file of files.filter((name) => !report.files.has(name))) {
-    failed.push({ file, name: 'all of it', error: 'it did not load, or has no tests' })
-  }
-  if (status !== 0 && failed.length === 0) {
-    const error = `exit status ${status}, though no test has failed`
-    failed.push({ file: 'bun test', name: 'its end', error })
-  }
-  return { passed: report.passed, failed, skipped: report.skipped }
-}
-
-interface TestFiles {
-  readonly unit: readonly string[]
-  readonly endToEnd: readonly string[]
-}
-
-/** All test files but the benchmarks, which measure and prove nothing. */
-function testFiles(): TestFiles {
-  const all = [...new Bun.Glob('test/**/*.test.ts').scanSync({ cwd: ROOT })].sort()
-  const kept = all.filter((file) => !file.startsWith('test/bench/'))
-  return {
-    unit: kept.filter((file) => !file.startsWith('test/e2e/')),
-    endToEnd: kept.filter((file) => file.startsWith('test/e2e/')),
-  }
+  await Promise.all(works)
+  return outcomes
 }
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -103,43 +92,27 @@ async function main(argv: readonly string[]): Promise<number> {
     options: { fast: { type: 'boolean', default: false } },
   })
   const { unit, endToEnd } = testFiles()
-  const outcomes = [
-    await toolStage('types', [BUN, 'node_modules/typescript/bin/tsc', '-p', '.']),
-    await toolStage('lint and format', [
-      BUN,
-      'node_modules/@biomejs/biome/bin/biome',
-      'check',
-      '.',
-    ]),
+  const { promise: built, resolve: isBuilt } = Promise.withResolvers<boolean>()
+  const build = toolJob('build', [BUN, 'scripts/build.ts', '--if-stale'])
+  const building: Job = {
+    title: build.title,
+    work: async (lane) => {
+      const done = await build.work(lane)
+      isBuilt(done.outcome.failed.length === 0)
+      return done
+    },
+  }
+  const checks = [
+    toolJob('types', [BUN, 'node_modules/typescript/bin/tsc', '-p', '.']),
+    toolJob('lint and format', [BUN, 'node_modules/@biomejs/biome/bin/biome', 'check', '.']),
   ]
-  if (values.fast) {
-    outcomes.push(await testStage('unit tests', unit))
-  } else {
-    const built = await toolStage('build', [BUN, 'scripts/build.ts', '--if-stale'])
-    outcomes.push(built, await testStage('unit tests', unit))
-    if (built.failed.length === 0) outcomes.push(await testStage('end-to-end tests', endToEnd))
-    else say('\nend-to-end tests were not run: there is no build to test')
-  }
-  return conclude(outcomes)
-}
-
-/** Lists who failed and why, who was skipped and why, then the counts, alone on the last line. */
-function conclude(outcomes: readonly Outcome[]): number {
-  const failed = outcomes.flatMap((outcome) => outcome.failed)
-  const skipped = outcomes.flatMap((outcome) => outcome.skipped)
-  const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0)
-  if (failed.length > 0) say('\nFailed:')
-  for (const { file, name, error } of failed) {
-    const shown = error.trim().slice(0, ERROR_CHARACTERS_MAX)
-    say(`  ${file}: ${name}\n${shown.replace(/^/gm, '      ')}`)
-  }
-  if (skipped.length > 0) say('\nSkipped:')
-  for (const { file, name, reason } of skipped) {
-    say(`  ${file}: ${name}${reason === null ? ' (no reason in its name)' : ''}`)
-  }
-  say('')
-  say(`${passed} passed, ${failed.length} failed, ${skipped.length} skipped`)
-  return failed.length === 0 ? 0 : 1
+  // The long parts come first, so that the lanes end at about the same time.
+  const jobs = values.fast
+    ? checks
+    : [building, ...checks, ...testJobs('end-to-end tests', endToEnd, END_TO_END_FILES, built)]
+  const lanes = Math.min(LANES_MAX, availableParallelism())
+  const outcomes = await runAll([...jobs, ...testJobs('unit tests', unit, UNIT_FILES)], lanes)
+  return conclude(outcomes, say)
 }
 
 if (import.meta.main) {

@@ -1,4 +1,4 @@
-/** Reads the report that `bun test --reporter=junit` writes: who passed, failed, was skipped. */
+/** Reads the report of `bun test --reporter=junit`: who passed, failed, was skipped, and why. */
 
 export interface NamedTest {
   readonly file: string
