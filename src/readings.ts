@@ -1,5 +1,5 @@
 /** What the gateway tells of itself: the report of its status, and the numbers of its metrics. */
-import type { StatusReport } from './admin/report.ts'
+import type { PoolReport, StatusReport, UpstreamReport } from './admin/report.ts'
 import { version } from './base/build.ts'
 import type { Generations } from './generations.ts'
 import type { Lasting } from './lasting.ts'
@@ -7,6 +7,8 @@ import { declareFamilies } from './metrics/families.ts'
 import type { Meter } from './metrics/meter.ts'
 import { PLUGIN_STATES } from './plugins/plugin.ts'
 import type { Account } from './tcp/account.ts'
+import type { ServerPool } from './tcp/server-pool.ts'
+import type { Upstream } from './upstream/upstream.ts'
 
 /** Reloads so far, and why the last one was refused, or "". */
 export interface ReloadCounts {
@@ -48,15 +50,8 @@ export function statusOf({ generations, lasting, reloads }: Sources, vitals: Vit
       sessions: listener.sessions,
       sessionsMax: listener.sessionsMax,
     })),
-    upstreams: services.flatMap(({ blocks }) =>
-      blocks.balancer.upstreams.map(({ group, block, address, reachable, lastError }) => ({
-        group,
-        block,
-        address,
-        reachable,
-        lastError,
-      })),
-    ),
+    upstreams: services.flatMap(({ blocks }) => blocks.balancer.upstreams.map(upstreamReport)),
+    pools: services.flatMap(({ blocks }) => [...blocks.pools.values()].map(poolReport)),
     sessions: {
       open: sum((account) => account.sessionsOpen),
       total: sum((account) => account.sessionsTotal),
@@ -73,6 +68,21 @@ export function statusOf({ generations, lasting, reloads }: Sources, vitals: Vit
       ready: states.filter((state) => state === 'ready').length,
     },
   }
+}
+
+function upstreamReport(upstream: Upstream): UpstreamReport {
+  const { group, block, address, reachable, lastError } = upstream
+  const { wanted, known, fits } = upstream.role
+  const role = wanted === 'any' ? {} : { role: { wanted, known, fits } }
+  return { group, block, address, reachable, lastError, ...role }
+}
+
+function poolReport({ upstream, pool, mode, sharing }: ServerPool): PoolReport {
+  const { group, block } = upstream
+  const sizeMax = Number.isFinite(pool.sizeMax) ? pool.sizeMax : null
+  const { lent, kept, waiting } = pool
+  const pinned = sharing?.pinned ?? 0
+  return { group, block, mode, sizeMax, lent, kept: kept.length, waiting, pinned }
 }
 
 /** Declares every family of the gateway's own page, once. */

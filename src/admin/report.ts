@@ -21,6 +21,31 @@ export interface UpstreamReport {
   readonly reachable: boolean | null
   /** The last error's sentence, or "". */
   readonly lastError: string
+  /** What the block is for, and what its database was when last asked; left out: no matter. */
+  readonly role?: RoleReport
+}
+
+export interface RoleReport {
+  readonly wanted: string
+  readonly known: string
+  /** Sessions may go there, as far as the role goes. */
+  readonly fits: boolean
+}
+
+/** The connections to one database that clients share, in all processes. */
+export interface PoolReport {
+  readonly group: string
+  readonly block: string
+  /** `session`, `transaction`, or `none` where connections are only counted. */
+  readonly mode: string
+  /** Null: not bounded. */
+  readonly sizeMax: number | null
+  readonly lent: number
+  readonly kept: number
+  /** Clients that wait for one. */
+  readonly waiting: number
+  /** Clients that keep theirs between transactions. */
+  readonly pinned: number
 }
 
 export interface GenerationReport {
@@ -95,6 +120,8 @@ export interface StatusReport {
   }
   readonly listeners: readonly ListenerReport[]
   readonly upstreams: readonly UpstreamReport[]
+  /** Left out by versions that do not tell. */
+  readonly pools?: readonly PoolReport[]
   readonly sessions: { readonly open: number; readonly total: number; readonly refused: number }
   readonly bytes: {
     readonly fromClients: number
@@ -166,13 +193,8 @@ export function parseStatusReport(answer: unknown): StatusReport {
       sessions: listener.number('sessions'),
       sessionsMax: listener.number('sessionsMax'),
     })),
-    upstreams: report.list('upstreams').map((upstream) => ({
-      group: upstream.text('group'),
-      block: upstream.text('block'),
-      address: upstream.text('address'),
-      reachable: upstream.flagOrNull('reachable'),
-      lastError: upstream.text('lastError'),
-    })),
+    upstreams: report.list('upstreams').map(upstreamOf),
+    ...(report.has('pools') ? { pools: report.list('pools').map(poolOf) } : {}),
     sessions: {
       open: sessions.number('open'),
       total: sessions.number('total'),
@@ -188,6 +210,35 @@ export function parseStatusReport(answer: unknown): StatusReport {
     metricsAddress: report.text('metricsAddress'),
     ...upgradesOf(report),
     ...(report.has('workers') ? { workers: report.list('workers').map(workerOf) } : {}),
+  }
+}
+
+function upstreamOf(upstream: Fields): UpstreamReport {
+  return {
+    group: upstream.text('group'),
+    block: upstream.text('block'),
+    address: upstream.text('address'),
+    reachable: upstream.flagOrNull('reachable'),
+    lastError: upstream.text('lastError'),
+    ...(upstream.has('role') ? { role: roleOf(upstream.fields('role')) } : {}),
+  }
+}
+
+function roleOf(role: Fields): RoleReport {
+  const [wanted, known] = [role.text('wanted'), role.text('known')]
+  return { wanted, known, fits: role.flagOrNull('fits') === true }
+}
+
+function poolOf(pool: Fields): PoolReport {
+  return {
+    group: pool.text('group'),
+    block: pool.text('block'),
+    mode: pool.text('mode'),
+    sizeMax: pool.numberOrNull('sizeMax'),
+    lent: pool.number('lent'),
+    kept: pool.number('kept'),
+    waiting: pool.number('waiting'),
+    pinned: pool.number('pinned'),
   }
 }
 

@@ -56,6 +56,7 @@ export function statusText(report: StatusReport, colours: boolean): string {
     '',
     upstreamsTable(report.upstreams, colours),
     '',
+    ...poolsTable(report, colours),
     ...workersTable(report, colours),
     ...facts.map(([name = '', fact = '']) => `${name.padEnd(width)}  ${fact}`),
   ].join('\n')
@@ -83,14 +84,45 @@ function listenersTable({ listeners }: StatusReport, colours: boolean): string {
 }
 
 function upstreamsTable(upstreams: readonly UpstreamReport[], colours: boolean): string {
+  const hasRoles = upstreams.some(({ role }) => role !== undefined)
   const rows = upstreams.map((upstream) => [
     upstream.group,
     upstream.block,
     upstream.address,
+    ...(hasRoles ? [roleCell(upstream)] : []),
     reachableCell(upstream.reachable),
     upstream.lastError,
   ])
-  return renderTable(['GROUP', 'BLOCK', 'UPSTREAM', 'REACHABLE', 'LAST ERROR'], rows, colours)
+  const role = hasRoles ? ['ROLE'] : []
+  const heads = ['GROUP', 'BLOCK', 'UPSTREAM', ...role, 'REACHABLE', 'LAST ERROR']
+  return renderTable(heads, rows, colours)
+}
+
+/** What the database is, and what its block is for where that is something else. */
+function roleCell({ role }: UpstreamReport): Cell {
+  if (role === undefined) return 'any'
+  const { wanted, known, fits } = role
+  if (known === wanted && fits) return { text: known, colour: 'green' }
+  // Another one has the newer history.
+  if (known === wanted) return { text: `${known} too, gets no sessions`, colour: 'yellow' }
+  return { text: `${known}, not ${wanted}`, colour: known === 'unknown' ? 'gray' : 'yellow' }
+}
+
+/** Nothing where every client has a connection of its own. */
+function poolsTable({ pools = [] }: StatusReport, colours: boolean): readonly string[] {
+  if (pools.length === 0) return []
+  const rows = pools.map(({ group, block, mode, sizeMax, lent, kept, waiting, pinned }) => [
+    group,
+    block,
+    mode,
+    sizeMax ?? 'no limit',
+    lent,
+    kept,
+    waiting,
+    pinned,
+  ])
+  const heads = ['GROUP', 'BLOCK', 'POOL', 'AT MOST', 'LENT', 'KEPT', 'WAITING', 'PINNED']
+  return [renderTable(heads, rows, colours), '']
 }
 
 /** Nothing where the gateway serves its clients itself. */

@@ -30,6 +30,11 @@ export class ServerPool {
     this.keeping = options.keeping
   }
 
+  get mode(): 'none' | 'session' | 'transaction' {
+    if (this.keeping === null) return 'none'
+    return this.keeping.terms === null ? 'session' : 'transaction'
+  }
+
   /** What sharing by transactions counts; null where there is none. */
   get sharing(): SharingAccount | null {
     return this.keeping?.terms?.account ?? null

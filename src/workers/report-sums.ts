@@ -3,6 +3,7 @@ import type {
   GenerationReport,
   ListenerReport,
   PluginReport,
+  PoolReport,
   StatusReport,
   UpstreamReport,
 } from '../admin/report.ts'
@@ -46,6 +47,7 @@ export function statusWith(
     generations: generationsWith(own.generations, workers),
     listeners: own.listeners.map((listener) => listenerWith(listener, workers)),
     upstreams: own.upstreams.map((upstream) => upstreamWith(upstream, workers)),
+    ...(own.pools && { pools: own.pools.map((pool) => poolWith(pool, workers)) }),
     sessions: {
       ...totals.sessions,
       open: workers.reduce((sum, { sessions }) => sum + sessions.open, 0),
@@ -78,12 +80,33 @@ function upstreamWith(own: UpstreamReport, workers: readonly StatusReport[]): Up
   const same = workers.flatMap(({ upstreams }) =>
     upstreams.filter(({ group, block }) => group === own.group && block === own.block),
   )
+  const role = same.find((each) => each.role !== undefined && each.role.known !== 'unknown')?.role
+  const told = role === undefined ? own : { ...own, role }
   const known = same.filter(({ reachable }) => reachable !== null)
-  if (known.length === 0) return own
+  if (known.length === 0) return told
   return {
-    ...own,
+    ...told,
     reachable: known.some(({ reachable }) => reachable === true),
     lastError: same.find(({ lastError }) => lastError !== '')?.lastError ?? '',
+  }
+}
+
+/** The gateway itself has no connections where workers have them, each a share of the size. */
+function poolWith(own: PoolReport, workers: readonly StatusReport[]): PoolReport {
+  const same = workers.flatMap(({ pools = [] }) =>
+    pools.filter(({ group, block }) => group === own.group && block === own.block),
+  )
+  if (same.length === 0) return own
+  const sum = (key: 'lent' | 'kept' | 'waiting' | 'pinned'): number =>
+    same.reduce((total, each) => total + each[key], 0)
+  const sizes = same.map(({ sizeMax }) => sizeMax)
+  return {
+    ...own,
+    sizeMax: sizes.includes(null) ? null : sizes.reduce<number>((all, size) => all + size!, 0),
+    lent: sum('lent'),
+    kept: sum('kept'),
+    waiting: sum('waiting'),
+    pinned: sum('pinned'),
   }
 }
 

@@ -49,12 +49,39 @@ test('scripts get the whole report as JSON, from the socket they name', async ()
   await gateway.stop()
 })
 
+test('a gateway without roles and pools shows none, and so does one that does not tell', () => {
+  const upstreams = STATUS.upstreams.map(({ role: _role, ...upstream }) => upstream)
+  const { pools: _pools, ...older } = { ...STATUS, upstreams }
+  for (const report of [older, { ...older, pools: [] }]) {
+    const text = statusText(report, false)
+    expect(text).toMatch(/^default +writes +db:5432 +yes$/m)
+    expect(text).not.toContain('ROLE')
+    expect(text).not.toContain('POOL')
+  }
+})
+
+test('a database that is the primary too, by an older history, is told apart', () => {
+  const role = { wanted: 'primary', known: 'primary', fits: false }
+  const upstreams = STATUS.upstreams.map((upstream) => ({ ...upstream, role }))
+  const text = statusText({ ...STATUS, upstreams }, false)
+  expect(text).toMatch(/ db:5432 +primary too, gets no sessions +yes$/m)
+})
+
+test('a pool without a limit says so', () => {
+  const pools = STATUS.pools!.map((pool) => ({ ...pool, mode: 'none', sizeMax: null }))
+  expect(statusText({ ...STATUS, pools }, false)).toMatch(/ none +no limit +4 +7 +1 +2$/m)
+})
+
 test('the report for people has listeners, upstreams, sessions, bytes and plugins', () => {
   const text = statusText(STATUS, false)
   expect(text).toStartWith('postern 1.2.3, process 4711, up 1d 2h, generation 3: ready\n')
   expect(text).toMatch(/^default +127\.0\.0\.1:15432 +postgres +3 +10000$/m)
-  expect(text).toMatch(/^default +reads +replica:5432 +no +connection refused$/m)
-  expect(text).toMatch(/^default +spare +spare:5432 +not tried$/m)
+  expect(text).toMatch(/^default +writes +db:5432 +primary +yes$/m)
+  expect(text).toMatch(
+    /^default +reads +replica:5432 +unknown, not standby +no +connection refused$/m,
+  )
+  expect(text).toMatch(/^default +spare +spare:5432 +any +not tried$/m)
+  expect(text).toMatch(/^default +writes +transaction +20 +4 +7 +1 +2$/m)
   expect(text).toContain('sessions    3 open, 12345 so far, 1 refused\n')
   expect(text).toContain('to clients  5.00 GB received, 5.00 MB sent on\n')
   expect(text).toContain('plugins     1 of 2 ready\n')

@@ -8,7 +8,7 @@ import { Client } from 'pg'
 import { startup } from '../kit/frontend.ts'
 import { gatewayBinary, type RunningGateway, startGateway } from '../kit/gateway.ts'
 import { type PostgresServer, STANDBY_NAME, startPostgres } from '../kit/postgres.ts'
-import { metric, mustBeSound, until } from '../kit/traffic.ts'
+import { metric, mustBeSound, statusOf, until } from '../kit/traffic.ts'
 import { connectWire, openSession, type Wire } from '../kit/wire.ts'
 import { type Entry, sha256 } from './plugins-scene.ts'
 
@@ -159,6 +159,12 @@ async function mustSplitDriver({ host, port }: RunningGateway): Promise<void> {
 const roleOf = (gateway: RunningGateway, block: string, role: string): Promise<number> =>
   metric(gateway, 'postern_upstream_role', { block, role })
 
+/** What the status tells of each block. */
+async function rolesIn(gateway: RunningGateway): Promise<Readonly<Record<string, unknown>>> {
+  const { upstreams } = await statusOf(gateway)
+  return Object.fromEntries(upstreams.map(({ block, role }) => [block, role]))
+}
+
 async function replicateSynchronously(): Promise<void> {
   using admin = await openSession(primary)
   await admin.query('create table written (number integer)')
@@ -201,6 +207,11 @@ test('writes go on at the promoted standby; none is lost, and none is made twice
   for (const gateway of gateways) {
     await until('roles are known', async () => (await roleOf(gateway, 'writes2', 'standby')) === 1)
   }
+  expect(await rolesIn(direct)).toEqual({
+    writes: { wanted: 'primary', known: 'primary', fits: true },
+    writes2: { wanted: 'primary', known: 'standby', fits: false },
+    reads: { wanted: 'standby', known: 'standby', fits: true },
+  })
   await using splitting = await startBoth({
     ...{ pooled: true, healthCheckPeriod: '60s' },
     plugins: [shipped('read-write-split')],
@@ -237,6 +248,9 @@ test('writes go on at the promoted standby; none is lost, and none is made twice
   // The old primary comes back as it was, and nobody has told it: it gets nothing.
   await primary.startUp()
   await direct.logged('says that it is the primary too, and gets no sessions')
+  const after = await rolesIn(direct)
+  expect(after).toMatchObject({ writes: { known: 'primary', fits: false } })
+  expect(after).toMatchObject({ writes2: { known: 'primary', fits: true } })
   for (const gateway of gateways) {
     using wire = await enter(gateway)
     expect(await wire.rows("select current_setting('port')")).toEqual([[String(standby.port)]])

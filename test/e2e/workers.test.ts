@@ -98,10 +98,17 @@ test('the connections of a pool are shared by the workers, and no more are opene
   })
   const visit = async (): Promise<void> => {
     const wire = await enter(gateway)
-    expect(await wire.rows('select pg_sleep(0.05), 1')).toHaveLength(1)
+    expect(await wire.rows('select pg_sleep(0.2), 1')).toHaveLength(1)
     wire.destroy()
   }
-  await Promise.all(Array.from({ length: 12 }, visit))
+  const visits = Promise.all(Array.from({ length: 12 }, visit))
+  const place = { group: 'default', block: 'writes', mode: 'session', sizeMax: 5 }
+  await until('the status tells who has connections', async () => {
+    const { pools = [] } = await statusOf(gateway)
+    expect(pools).toMatchObject([place])
+    return pools[0]!.lent > 2 || pools[0]!.waiting > 2
+  })
+  await visits
   expect(await metric(gateway, 'postern_pool_size')).toBe(5)
   expect(await metric(gateway, 'postern_pool_opened_total')).toBeLessThanOrEqual(5)
 })

@@ -80,3 +80,33 @@ test('a plugin has the calls of all processes, and the last error of any', () =>
     { ...plugin, calls: 21, failures: 4, callMicros: 105, lastError: 'late' },
   ])
 })
+
+test('a pool has the connections of all workers, and the size of all shares', () => {
+  const pool = { group: 'a', block: 'w', mode: 'session', lent: 0, kept: 0, waiting: 0, pinned: 0 }
+  const own = { ...NOTHING, pools: [{ ...pool, sizeMax: 20 }] }
+  const busy = { ...NOTHING, pools: [{ ...pool, sizeMax: 10, lent: 2, kept: 1, waiting: 3 }] }
+  const idle = { ...NOTHING, pools: [{ ...pool, sizeMax: 10, kept: 4, pinned: 1 }] }
+  expect(statusWith(own, [busy, idle], NO_TOTALS).pools).toEqual([
+    { ...pool, sizeMax: 20, lent: 2, kept: 5, waiting: 3, pinned: 1 },
+  ])
+  const unbounded = { ...NOTHING, pools: [{ ...pool, sizeMax: null, lent: 1 }] }
+  expect(statusWith(own, [unbounded, unbounded], NO_TOTALS).pools).toEqual([
+    { ...pool, sizeMax: null, lent: 2 },
+  ])
+  expect(statusWith(own, [NOTHING], NO_TOTALS).pools).toEqual(own.pools)
+})
+
+test('what a database is, is known where any worker has asked it', () => {
+  const asRole = (known: string): StatusReport => ({
+    ...NOTHING,
+    upstreams: [
+      { ...NOTHING.upstreams[0]!, role: { wanted: 'primary', known, fits: known === 'primary' } },
+    ],
+  })
+  const { upstreams } = statusWith(
+    asRole('unknown'),
+    [asRole('unknown'), asRole('standby')],
+    NO_TOTALS,
+  )
+  expect(upstreams[0]!.role).toEqual({ wanted: 'primary', known: 'standby', fits: false })
+})
