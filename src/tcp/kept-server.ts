@@ -87,8 +87,6 @@ export class KeptServer implements ServerOwner, Kept {
     if (dialled.kind === 'failed') {
       return done({ refused: { code: '08006', message: dialled.cause }, gone: true })
     }
-    const { keepAliveMs } = this.upstream
-    if (keepAliveMs !== null) dialled.socket.setKeepAlive(true, keepAliveMs)
     processDescriptors().keptOpened()
     this.#socket = dialled.socket
     this.#outlet = new Outlet(dialled.socket)

@@ -64,7 +64,7 @@ export class Listener {
       ...options,
       place: { instance, group, protocol: protocol.name },
       beat: { now: performance.now() },
-      encryption: encryptionOf(options),
+      encryption: clientEncryption(options),
       cancelTargets: new Map(),
     }
   }
@@ -132,7 +132,7 @@ export class Listener {
       ...this.#around,
       ...options,
       place: same ? place : { ...place, protocol },
-      encryption: encryptionOf(options),
+      encryption: clientEncryption(options),
     }
     this.#options.tls?.certificates.stop()
     options.tls?.certificates.watch()
@@ -320,7 +320,7 @@ function setMode(path: string, mode: number): void {
   }
 }
 
-function encryptionOf({ tls, balancer }: ListenerOptions): EncryptionTerms {
+function clientEncryption({ tls, balancer }: ListenerOptions): EncryptionTerms {
   const servers = balancer.upstreams.some(({ encrypts }) => encrypts)
   if (tls === null) return { clients: 'none', servers, unencrypted() {} }
   const { required, account } = tls

@@ -220,8 +220,6 @@ export class ServerSide implements Lessor {
         if (!wanted()) {
           if (dialled.kind === 'connected') dialled.socket.terminate()
         } else if (dialled.kind === 'connected') {
-          const { keepAliveMs } = upstream
-          if (keepAliveMs !== null) dialled.socket.setKeepAlive(true, keepAliveMs)
           this.#attach(dialled.socket)
           arrived(null)
         } else {

@@ -163,6 +163,8 @@ export class Upstream {
       const dialled = await this.#unlessElsewhere(this.#attempt(handlers, owner), elsewhere)
       if (dialled.kind === 'connected') {
         this.health.connected()
+        const { keepAliveMs } = this
+        if (keepAliveMs !== null) dialled.socket.setKeepAlive(true, keepAliveMs)
         return dialled
       }
       this.failures += 1

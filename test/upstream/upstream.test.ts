@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, jest, spyOn, test } from 'bun:test'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Socket, SocketHandler } from 'bun'
@@ -48,6 +48,17 @@ function socketOf(dialled: Dialled<null>): Socket<null> {
   return dialled.socket
 }
 
+/** Which timer of the kernel a connection waits for, by proc_pid_net(5): "tcp", field "tr". */
+const NO_TIMER = '00'
+const KEEP_ALIVE = '02'
+
+function timerOf(localPort: number): string | undefined {
+  const port = localPort.toString(16).toUpperCase().padStart(4, '0')
+  const lines = readFileSync('/proc/net/tcp', 'utf8').split('\n')
+  const fields = lines.map((line) => line.trim().split(/\s+/))
+  return fields.find(([, local]) => local?.endsWith(`:${port}`))?.[5]?.slice(0, 2)
+}
+
 let folder = ''
 let dead = 0
 beforeAll(async () => {
@@ -74,6 +85,19 @@ describe('a dial', () => {
       socketOf(await upstream.dial(reading, null, always)).shutdown()
       expect(await promise).toBe('still here')
       expect(upstream).toMatchObject({ reachable: true, failures: 0 })
+    }
+  })
+
+  test('has an idle connection probed by the system where that is wished, else not', async () => {
+    using listener = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data: () => {} } })
+    for (const [tcpKeepAliveMs, timer] of [
+      [30_000, KEEP_ALIVE],
+      [null, NO_TIMER],
+    ] as const) {
+      const upstream = upstreamOn(tcp(listener.port), { tcpKeepAliveMs })
+      const socket = socketOf(await upstream.dial(handlers, null, always))
+      expect(timerOf(socket.localPort)).toBe(timer)
+      socket.terminate()
     }
   })
 
