@@ -68,6 +68,7 @@ export class Supervision {
       log: options.log,
       start: (worker) => this.#start(worker),
       readyWithinMs: () => this.#readyWithinMs(),
+      silenceMsMax: () => this.#generation?.config.workerTimeout ?? 0,
       cancelBefore: options.cancelBefore,
       told: {
         gone: (worker, report) => this.#lost(worker, report),

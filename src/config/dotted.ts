@@ -28,6 +28,7 @@ const DURATIONS: ReadonlySet<string> = new Set([
   'timeout',
   'upgradeTimeout',
   'waitTimeout',
+  'workerTimeout',
 ])
 /** Sections of a block that are never shown to a plugin, which could not give them back either. */
 const SECRETS = ['startupParams', 'probeParams'] as const

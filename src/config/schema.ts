@@ -362,6 +362,7 @@ export const globalSchema = section('The gateway.', {
   api: api.prefault({}),
   raft: raft.prefault({}),
   workers: countOrAuto(1, 1, 256, 'Processes that serve clients; auto: one a processor.'),
+  workerTimeout: limit('30s', 'A worker that says nothing for longer is replaced; 0: never.'),
   drainTimeout: limit('30s', 'Longest wait for clients to finish, at a stop or a reload.'),
   generationsMax: count(4, 2, 100, 'Configurations that clients may use at once, over reloads.'),
   upgradeTimeout: limit('60s', 'Longest wait for another executable to be ready to take over.'),

@@ -79,6 +79,7 @@ export const ACTED_ON: Readonly<Record<string, 'any' | readonly string[]>> = {
   'servers.*.messageBytesMax': 'any',
   'servers.*.bufferedBytesMax': 'any',
   workers: 'any',
+  workerTimeout: 'any',
   drainTimeout: 'any',
   generationsMax: 'any',
   upgradeTimeout: 'any',

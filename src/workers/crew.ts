@@ -10,6 +10,7 @@ import type { HeldSocket } from '../tcp/sharing.ts'
 import type { FromWorker, Handed, ToWorker, WorkerReport } from './messages.ts'
 import { WorkerProcess } from './process.ts'
 import { backoffMs, STABLE_MS } from './replacing.ts'
+import { type Answer, isSilent, newSeat, reportOf, type Seat } from './seat.ts'
 
 /** How long a worker may take to tell what it has counted. */
 const REPORT_WITHIN_MS = 1000
@@ -29,6 +30,8 @@ export interface CrewOptions {
   readonly start: (worker: number) => { message: ToWorker; sockets: readonly HeldSocket[] }
   /** How long a worker may take to be ready. */
   readonly readyWithinMs: () => number
+  /** How long a worker may say nothing, though it is asked; 0: no end. */
+  readonly silenceMsMax: () => number
   /** Carries a CancelRequest further whose key no worker knows. */
   readonly cancelBefore: (
     group: string,
@@ -42,27 +45,6 @@ export interface CrewOptions {
     doubted(plugin: number): void
   }
 }
-
-/** What a gateway knows of one of its workers. */
-export interface Seat {
-  readonly worker: number
-  process: WorkerProcess | null
-  isServing: boolean
-  /** 0 while it serves nobody. */
-  generation: number
-  report: WorkerReport | null
-  restarts: number
-  failuresInARow: number
-  startedAt: number
-  /** Told of the answer to what was asked last, and of the end. */
-  answered: ((answer: Answer) => void) | null
-  /** Resolves with the next report. */
-  reported: PromiseWithResolvers<void> | null
-  gone: PromiseWithResolvers<void>
-}
-
-/** Null: the worker has ended. */
-type Answer = FromWorker | null | 'late'
 
 export class Crew {
   readonly #options: CrewOptions
@@ -91,8 +73,19 @@ export class Crew {
   async start(): Promise<void> {
     await Promise.all(this.#seats.map((seat) => this.#fill(seat)))
     this.#reporting = setInterval(() => {
-      for (const { process } of this.#serving) process?.send({ kind: 'report', news: true })
+      for (const seat of this.#serving) this.#look(seat)
     }, NEWS_PERIOD_MS)
+  }
+
+  /** Asks for news. Whoever hangs keeps its sessions from going on, and from being told so. */
+  #look(seat: Seat): void {
+    const { log, silenceMsMax } = this.#options
+    const mostMs = silenceMsMax()
+    if (!isSilent(seat, NEWS_PERIOD_MS, mostMs)) {
+      return seat.process?.send({ kind: 'report', news: true })
+    }
+    log.error({ worker: seat.worker }, `a worker says nothing for ${mostMs} ms (workerTimeout)`)
+    seat.process?.kill()
   }
 
   /** Starts a worker; rejects where it does not come to serve, and then it is gone. */
@@ -101,6 +94,7 @@ export class Crew {
     const { worker } = seat
     seat.gone = Promise.withResolvers<void>()
     seat.startedAt = performance.now()
+    seat.unheardMs = 0
     const process = new WorkerProcess({
       worker,
       log,
@@ -141,6 +135,7 @@ export class Crew {
   }
 
   #hear(seat: Seat, message: FromWorker): void {
+    seat.unheardMs = 0
     switch (message.kind) {
       case 'report':
       case 'drained':
@@ -345,31 +340,6 @@ export class Crew {
   kill(): void {
     this.#isLeaving = true
     for (const { process } of this.#seats) process?.kill()
-  }
-}
-
-/** Asked once, however many wait for it. */
-function reportOf(seat: Seat): Promise<void> {
-  if (seat.reported === null) {
-    seat.reported = Promise.withResolvers<void>()
-    seat.process?.send({ kind: 'report', news: false })
-  }
-  return seat.reported.promise
-}
-
-function newSeat(worker: number): Seat {
-  return {
-    worker,
-    process: null,
-    isServing: false,
-    generation: 0,
-    report: null,
-    restarts: 0,
-    failuresInARow: 0,
-    startedAt: 0,
-    answered: null,
-    reported: null,
-    gone: Promise.withResolvers<void>(),
   }
 }
 

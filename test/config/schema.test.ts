@@ -154,7 +154,7 @@ describe('an empty map of keys means the defaults', () => {
   })
 
   test('of our own keys', () => {
-    const { servers, clients, pools, drainTimeout, workers } = loaded.config
+    const { servers, clients, pools, drainTimeout, workers, workerTimeout } = loaded.config
     const { upgradeTimeout, upgradesMax } = loaded.config
     expect(servers.default).toMatchObject({
       protocol: 'postgres',
@@ -170,6 +170,7 @@ describe('an empty map of keys means the defaults', () => {
     expect(clients.default['writes']?.startupParams).toBeUndefined()
     expect(pools.default['writes']).toMatchObject({ mode: 'none', waitTimeout: 30_000 })
     expect({ drainTimeout, workers }).toEqual({ drainTimeout: 30_000, workers: 1 })
+    expect(workerTimeout).toBe(30_000)
     expect({ upgradeTimeout, upgradesMax }).toEqual({ upgradeTimeout: 60_000, upgradesMax: 8 })
     expect(loaded.plugins).toMatchObject({
       observersQueuedMax: 1000,

@@ -103,6 +103,22 @@ describe('a worker that hangs', () => {
   })
 })
 
+test('a worker that hangs for longer than workerTimeout is replaced', async () => {
+  await using gateway = await start({}, { workerTimeout: '1500ms' })
+  const wires = await several(gateway)
+  const before = await workersOf(gateway)
+  process.kill(before[0]!.pid!, 'SIGSTOP')
+  await gateway.logged('a worker says nothing for 1500 ms (workerTimeout)')
+  await replaced(gateway)
+  const after = await workersOf(gateway)
+  expect(after.map(({ restarts }) => restarts)).toEqual([1, 0])
+  expect(after[1]!.pid).toBe(before[1]!.pid)
+  expect(await answering(wires)).toHaveLength(before[1]!.sessions)
+  const more = await several(gateway, 8)
+  expect(await answering(more)).toHaveLength(8)
+  for (const wire of [...wires, ...more]) wire.destroy()
+})
+
 test('a reload that one worker cannot follow is refused by all', async () => {
   await using gateway = await start()
   const wires = await several(gateway, 4)
