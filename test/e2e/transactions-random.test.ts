@@ -15,8 +15,8 @@ import { startShared } from './pools-scene.ts'
 const IS_LONG = process.env['POSTERN_LONG'] === '1'
 const SEED = Number(process.env['POSTERN_SEED'] ?? 1)
 const CLIENTS = 5
-const PIPELINES = IS_LONG ? 400 : 12
-const STEPS = IS_LONG ? 3_000 : 120
+const PIPELINES = IS_LONG ? 4_000 : 150
+const STEPS = IS_LONG ? 30_000 : 600
 
 setDefaultTimeout(IS_LONG ? 600_000 : 60_000)
 

@@ -17,7 +17,8 @@ import {
   workersOf,
 } from './workers-scene.ts'
 
-setDefaultTimeout(20_000)
+const IS_LONG = process.env['POSTERN_LONG'] === '1'
+setDefaultTimeout(IS_LONG ? 120_000 : 20_000)
 
 let postgres: PostgresServer
 beforeAll(async () => {
@@ -50,7 +51,7 @@ describe('a worker that is killed', () => {
 
   test('every second under load: nobody who comes is refused', async () => {
     await using gateway = await start()
-    const deaths = process.env['POSTERN_LONG'] === '1' ? 30 : 4
+    const deaths = IS_LONG ? 30 : 4
     let isOver = false
     const failures: unknown[] = []
     let entered = 0

@@ -29,6 +29,10 @@ export interface Sent {
   readonly name: string | null
 }
 
+function isUnnamed({ kind, statement }: Sent): boolean {
+  return kind === 'parse' && statement === null
+}
+
 /** True for messages that a server must be there for, whatever was said before. */
 function isWork(tag: number): boolean {
   switch (tag) {
@@ -143,23 +147,35 @@ export class Borrower implements Reading {
     const sent = this.#sent.shift()
     if (sent === undefined || this.#state === null) return
     const { kind, statement, name } = sent
-    if (done) {
-      // It may have been taken for lost meanwhile, because one before had no success.
-      if (kind === 'parse' && statement !== null) this.connection.confirmed(statement)
+    if (kind === 'probe') {
+      // The server has it, and yet the client does not.
+      if (!done && statement !== null) this.names.drop(name!, this.terms.book, statement)
+    } else if (statement !== null) this.#toldOf(statement, sent, done)
+    else if (kind === 'parse' && !done) this.#unnamedLost(sent)
+  }
+
+  /** What was sent later of the same statement says what becomes of it in the end. */
+  #toldOf(statement: Statement, { kind, name }: Sent, done: boolean): void {
+    const { connection } = this
+    const isLast = !this.#sent.some((later) => later.statement === statement)
+    if (kind === 'close') {
+      // One that was gone past leaves the statement as it was.
+      if (isLast && !done && !connection.isDoubtful(statement)) connection.confirmed(statement)
       return
     }
-    if (kind === 'close') {
-      if (statement !== null) this.connection.confirmed(statement)
-    } else if (statement === null) {
-      if (kind === 'probe') return
-      if (name !== null) this.names.unnamed = 'none'
-      this.connection.unnamedOf = null
-    } else {
-      if (kind === 'parse') this.connection.lost(statement)
-      if (name === null) return
-      if (kind === 'parse') this.terms.book.retire(statement)
-      this.names.drop(name, this.terms.book, statement)
-    }
+    if (!done) connection.lost(statement, isLast)
+    else if (isLast) connection.confirmed(statement)
+    else connection.certain(statement)
+    if (done || name === null) return
+    this.terms.book.retire(statement)
+    this.names.drop(name, this.terms.book, statement)
+  }
+
+  /** A Parse of the unnamed statement had no success; one behind it may have. */
+  #unnamedLost({ name }: Sent): void {
+    if (this.#sent.some(isUnnamed)) return
+    if (name !== null) this.names.unnamed = 'none'
+    this.connection.unnamedOf = null
   }
 
   /** A statement is bound, of which the plan may turn out to be stale. */

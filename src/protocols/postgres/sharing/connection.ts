@@ -48,11 +48,17 @@ export class SharedConnection {
 
   confirmed(statement: Statement): void {
     this.#statements.add(statement)
+    this.certain(statement)
+  }
+
+  /** It is there at the moment; what was sent since then is about to change that. */
+  certain(statement: Statement): void {
     if (this.#doubtful.size > 0) this.#doubtful.delete(statement)
   }
 
-  lost(statement: Statement): void {
-    this.#statements.delete(statement)
+  /** `isLast`: nothing that was sent since then is to prepare it again. */
+  lost(statement: Statement, isLast = true): void {
+    if (isLast) this.#statements.delete(statement)
     this.#doubtful.add(statement)
     if (this.#doubtful.size <= DOUBTFUL_MAX) return
     const [oldest] = this.#doubtful

@@ -142,6 +142,33 @@ describe('a prepared statement', () => {
     expect(exchange(stage, bind({ statement: 'a' }), sync())[1]).toContain('26000')
   })
 
+  test('that makes room before it was heard of is known to be gone', () => {
+    const lender = new Lender({ serverStatementsMax: 1 })
+    const stage = lender.enter()
+    stage.client(parse({ name: 'a', sql: 'select 1' }), parse({ name: 'b', sql: 'select 2' }))
+    stage.client(sync())
+    expect(stage.serverReadTypes()).toBe('PCPS')
+    stage.server(says.parsed(), says.closed(), says.parsed(), says.ready())
+    stage.clientRead()
+    const run = [bind({ statement: 'a' }), execute(), sync()]
+    const ran = 'BindComplete, CommandComplete SELECT 1, ReadyForQuery I'
+    expect(exchange(stage, ...run)).toEqual(['CPBES', ran])
+    expect(exchange(stage, ...run)).toEqual(['BES', ran])
+  })
+
+  test('that was to make room and was not even prepared is there in no case', () => {
+    const lender = new Lender({ serverStatementsMax: 1 })
+    const stage = lender.enter()
+    stage.client(parse({ sql: 'bad' }), parse({ name: 'a', sql: 'select 1' }))
+    stage.client(parse({ name: 'b', sql: 'select 2' }), sync())
+    expect(stage.serverReadTypes()).toBe('PPCPS')
+    stage.server(says.error('42601', 'bad'), says.ready())
+    stage.clientRead()
+    stage.client(parse({ name: 'a', sql: 'select 1' }), sync())
+    // There is nothing to make room for it, and it has a name that was never used.
+    expect(stage.serverReadTypes()).toBe('PS')
+  })
+
   test('in a failed transaction is the server’s to refuse', () => {
     const lender = new Lender()
     const stage = lender.enter()
@@ -157,6 +184,29 @@ describe('a prepared statement', () => {
     stage.client(bind({ statement: 'b' }), sync())
     stage.server(says.error('42601', 'the failing message'), says.ready('E'))
     expect(stage.clientReadShort()).toEqual(['ErrorResponse 42601', 'ReadyForQuery E'])
+  })
+})
+
+describe('the unnamed statement', () => {
+  const run = [bind(), execute(), sync()]
+  const ran = 'BindComplete, CommandComplete SELECT 1, ReadyForQuery I'
+
+  test('is the last one, though one before turns out to be none', () => {
+    const stage = new Lender().enter()
+    stage.client(parse({ sql: 'bad' }), sync(), parse({ sql: 'select 1' }), flush())
+    expect(stage.serverReadTypes()).toBe('PSPH')
+    stage.server(says.error('42601', 'bad'), says.ready(), says.parsed())
+    stage.clientRead()
+    expect(exchange(stage, ...run)).toEqual(['BES', ran])
+  })
+
+  test('is none where the last one is none', () => {
+    const stage = new Lender().enter()
+    stage.client(parse({ sql: 'select 1' }), sync(), parse({ sql: 'bad' }), sync())
+    stage.serverRead()
+    stage.server(says.parsed(), says.ready(), says.error('42601', 'bad'), says.ready())
+    stage.clientRead()
+    expect(exchange(stage, ...run)).toEqual(['', 'ErrorResponse 26000, ReadyForQuery I'])
   })
 })
 
