@@ -3,6 +3,8 @@
  * of another version than the running one, so what it hears is parsed like anything from outside.
  */
 
+import { Fields } from './fields.ts'
+
 export type GatewayState = 'starting' | 'ready' | 'draining'
 
 export interface ListenerReport {
@@ -334,64 +336,4 @@ function outcomeOf(text: string, place: string): 'done' | 'refused' {
 function stateOf(text: string): GatewayState {
   if (text === 'starting' || text === 'ready' || text === 'draining') return text
   throw new Error(`status.state is ${JSON.stringify(text)}, which this version does not know`)
-}
-
-/** Reads the keys of one JSON object, each with the type it must have. */
-class Fields {
-  readonly #values: ReadonlyMap<string, unknown>
-  readonly #place: string
-
-  constructor(value: unknown, place: string) {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      throw new Error(`${place} is no object`)
-    }
-    this.#values = new Map(Object.entries(value))
-    this.#place = place
-  }
-
-  has(key: string): boolean {
-    return this.#values.has(key)
-  }
-
-  text(key: string): string {
-    const value = this.#values.get(key)
-    return typeof value === 'string' ? value : this.#fail(key, 'text')
-  }
-
-  number(key: string): number {
-    const value = this.#values.get(key)
-    return typeof value === 'number' ? value : this.#fail(key, 'number')
-  }
-
-  numberOrNull(key: string): number | null {
-    return this.#values.get(key) === null ? null : this.number(key)
-  }
-
-  flagOrNull(key: string): boolean | null {
-    const value = this.#values.get(key)
-    if (value === null || typeof value === 'boolean') return value
-    return this.#fail(key, 'true, false or null')
-  }
-
-  fields(key: string): Fields {
-    return new Fields(this.#values.get(key), `${this.#place}.${key}`)
-  }
-
-  list(key: string): readonly Fields[] {
-    const items = this.#items(key)
-    return items.map((item, index) => new Fields(item, `${this.#place}.${key}[${index}]`))
-  }
-
-  texts(key: string): readonly string[] {
-    return this.#items(key).map((item) => String(item))
-  }
-
-  #items(key: string): readonly unknown[] {
-    const value: unknown = this.#values.get(key)
-    return Array.isArray(value) ? value : this.#fail(key, 'a list')
-  }
-
-  #fail(key: string, expected: string): never {
-    throw new Error(`${this.#place}.${key} is not ${expected}`)
-  }
 }
