@@ -7,6 +7,8 @@ import { readReport, type TestReport } from '../test/kit/junit.ts'
 
 export const ROOT = resolve(import.meta.dir, '..')
 const TEST_MS_MAX = 30_000
+/** A part that takes longer than any may is ended, and what it said so far is shown. */
+const PART_MS_MAX = 10 * 60_000
 
 /** Status and output of a command; what it says as results and as errors stay in their order. */
 export async function runTool(
@@ -23,8 +25,11 @@ export async function runTool(
       env: { ...process.env, ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}), ...env },
       stdio: ['ignore', 'inherit', 'inherit'],
     })
+    const timer = setTimeout(() => child.kill('SIGKILL'), PART_MS_MAX)
     const status = await child.exited
-    return { status, output: await file.text() }
+    clearTimeout(timer)
+    const late = child.signalCode === 'SIGKILL' ? `\nended after ${PART_MS_MAX / 60_000} min` : ''
+    return { status, output: (await file.text()) + late }
   } finally {
     rmSync(folder, { recursive: true })
   }

@@ -111,7 +111,9 @@ async function main(argv: readonly string[]): Promise<number> {
     ? checks
     : [building, ...checks, ...testJobs('end-to-end tests', endToEnd, END_TO_END_FILES, built)]
   const lanes = Math.min(LANES_MAX, availableParallelism())
-  const outcomes = await runAll([...jobs, ...testJobs('unit tests', unit, UNIT_FILES)], lanes)
+  const all = [...jobs, ...testJobs('unit tests', unit, UNIT_FILES)]
+  say(`${all.length} parts, ${lanes} at a time; what each says is shown when it has ended`)
+  const outcomes = await runAll(all, lanes)
   return conclude(outcomes, say)
 }
 
