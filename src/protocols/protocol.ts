@@ -269,6 +269,8 @@ export interface Sharing {
   readonly pinned: boolean
   /** Nothing is under way on the connection, and nothing ties the client to it. */
   readonly releasable: boolean
+  /** What was sent may have left the server in a state that others must not find. */
+  readonly soiled: boolean
   /** A connection is there, which has the settings of the client. */
   borrow(state: ServerState): void
   /** The connection is given back, or gone. */

@@ -166,11 +166,17 @@ export class ServerSide implements Lessor {
 
   /** The transaction is over, and nothing ties the session to its connection. */
   giveBack(): void {
-    const kept = this.kept!
-    this.#forgetKept()
     this.unmet = true
     this.outlet.detach()
-    kept.giveBack()
+    this.#handBack(this.kept!)
+  }
+
+  /** A connection that is at rest is another's at once, where sharing has left it as it was. */
+  #handBack(kept: KeptServer): void {
+    const isClean = this.sharing?.soiled === false
+    this.#forgetKept()
+    if (isClean) kept.giveBack()
+    else kept.takeBack('idle')
   }
 
   #forgetKept(): void {
@@ -334,11 +340,11 @@ export class ServerSide implements Lessor {
     writer.writeTo(this.outlet)
     this.#leaveWay()
     const { socket, kept } = this
-    this.#forgetKept()
     this.unmet = kept !== null || this.unmet
-    if (kept === null) socket?.terminate()
-    else if (this.sharing === null) kept.takeBack('idle')
-    else kept.giveBack()
+    if (kept === null) {
+      this.#forgetKept()
+      socket?.terminate()
+    } else this.#handBack(kept)
     this.#vacate()
     upstream.routed += 1
     this.#settleOn(upstream)

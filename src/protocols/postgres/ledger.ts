@@ -63,6 +63,11 @@ export class Ledger {
   unsynced = 0
   /** Syncs that the server ate while copying in, and will not answer. */
   syncsEaten = 0
+  /**
+   * A query was sent within a pipeline. PostgreSQL 18 then answers the first statement behind its
+   * Sync with XX000 ("unexpected state STARTED"), though it had said that it is idle.
+   */
+  mixed = false
   /** True where the server skips all messages up to a Sync that has not been forwarded yet. */
   skipping = false
   /** The client said that it leaves. */
@@ -76,6 +81,8 @@ export class Ledger {
   /** Set where the last reply belongs to a message of the gateway's own; asked for once. */
   swallows = false
   #entries: Entry[] = []
+  /** Entries that end with a ReadyForQuery. */
+  #readies = 0
   #head = 0
   #copyIn = false
   readonly #owner: LedgerOwner
@@ -105,9 +112,9 @@ export class Ledger {
     return this.unsynced === 0 || this.#entries[this.#entries.length - 1] === FRONTEND.Flush
   }
 
-  /** Replies are owed to what was sent before the pipeline of now. */
+  /** Replies are owed to what stands for itself: a pipeline before that of now, or a query. */
   get behind(): boolean {
-    return this.owed - this.aside > this.unsynced
+    return this.#readies > 0
   }
 
   /** The server is known to copy in: it understands copied data, Flush and Sync only. */
@@ -132,12 +139,13 @@ export class Ledger {
       case FRONTEND.Query:
       case FRONTEND.FunctionCall:
         // It may leave the implicit transaction of a pipeline open: only Sync surely ends one.
-        if (!this.skipping) this.#entries.push(tag)
+        if (this.unsynced > 0) this.mixed = true
+        if (!this.skipping) this.#pushReady(tag)
         return
       case FRONTEND.Sync:
         this.unsynced = 0
         this.skipping = false
-        this.#entries.push(tag)
+        this.#pushReady(tag)
         return
       case FRONTEND.Flush:
       case FRONTEND.CopyDone:
@@ -145,7 +153,7 @@ export class Ledger {
         if (this.owed > 0) this.#mark(tag === FRONTEND.Flush ? tag : FRONTEND.CopyDone)
         return
       case STARTUP:
-        this.#entries.push(tag)
+        this.#pushReady(tag)
         return
       case FRONTEND.Terminate:
         this.left = true
@@ -214,6 +222,11 @@ export class Ledger {
     }
   }
 
+  #pushReady(tag: number): void {
+    this.#readies += 1
+    this.#entries.push(tag)
+  }
+
   #mark(tag: number): void {
     // Marks in a row say no more than one.
     if (this.#entries[this.#entries.length - 1] !== tag) this.#entries.push(tag)
@@ -244,6 +257,7 @@ export class Ledger {
       if (entry === FRONTEND.Sync) this.syncsEaten += 1
       else if (entry !== FRONTEND.Flush) this.#copyIn = false
       this.#entries.splice(rest, 1)
+      if (endsReady(entry)) this.#readies -= 1
       if (entry > OWN) this.aside -= 1
       this.#skipped(entry)
       this.gone += 1
@@ -299,6 +313,7 @@ export class Ledger {
     const entry = this.#entries[this.#head]!
     this.#head += 1
     this.gone += 1
+    if (endsReady(entry)) this.#readies -= 1
     if (typeof entry !== 'number') {
       this.ownBytes -= entry.bytes.length
       this.aside -= 1

@@ -280,3 +280,35 @@ describe('the server alone is awaited', () => {
     expect(ledger.awaited).toBe(true)
   })
 })
+
+describe('a query or a function call within a pipeline', () => {
+  test.each([FRONTEND.Query, FRONTEND.FunctionCall])('is noted, and no other is: %d', (tag) => {
+    const { ledger, client } = bench()
+    client(tag, Parse, Sync, tag)
+    expect(ledger.mixed).toBeFalse()
+    client(Bind, tag)
+    expect(ledger.mixed).toBeTrue()
+  })
+
+  test('stands for itself: what comes behind it cannot know how it ends', () => {
+    const { ledger, client, server } = bench()
+    client(Parse, Bind)
+    expect(ledger.behind).toBeFalse()
+    server(ParseComplete)
+    client(Query)
+    expect(ledger.behind).toBeTrue()
+    server(BindComplete, CommandComplete, ReadyForQuery)
+    expect(ledger.behind).toBeFalse()
+    client(Sync, Parse)
+    expect(ledger.behind).toBeTrue()
+    server(ReadyForQuery)
+    expect(ledger.behind).toBeFalse()
+  })
+
+  test('is not waited for where a copy has eaten the Sync behind it', () => {
+    const { ledger, client, server } = bench()
+    client(Query, Sync, CopyDone)
+    server(CopyInResponse, CommandComplete, ReadyForQuery)
+    expect([ledger.behind, ledger.owed]).toEqual([false, 0])
+  })
+})

@@ -37,6 +37,10 @@ export class PostgresSharing implements Sharing {
     return !fromClient.midMessage && fromServer.atRest
   }
 
+  get soiled(): boolean {
+    return this.#talk.ledger.mixed
+  }
+
   borrow(state: ServerState): void {
     const { profile, terms } = this.#borrower
     this.#borrower.borrow(state)
@@ -50,6 +54,7 @@ export class PostgresSharing implements Sharing {
   }
 
   giveBack(): void {
+    this.#talk.ledger.mixed = false
     this.#borrower.giveBack()
   }
 

@@ -169,6 +169,17 @@ describe('a prepared statement', () => {
     expect(stage.serverReadTypes()).toBe('PS')
   })
 
+  test('behind a query that may fail is the server’s to take or refuse', () => {
+    const stage = new Lender().enter()
+    exchange(stage, parse({ name: 'a', sql: 'select 1' }), sync())
+    stage.client(query('begin'), parse({ sql: 'select 2' }))
+    stage.server(says.complete('BEGIN'), says.ready('T'), says.parsed())
+    stage.client(query('bad'))
+    stage.serverRead()
+    stage.client(parse({ name: 'b', sql: 'select 1' }))
+    expect(stage.serverReadTypes()).toBe('CP')
+  })
+
   test('in a failed transaction is the server’s to refuse', () => {
     const lender = new Lender()
     const stage = lender.enter()
