@@ -105,8 +105,10 @@ const ZONES = ['UTC', 'Asia/Tokyo', 'America/New_York']
 /** One exchange of a client, whose table rows nobody else touches. */
 function step(random: Random, client: number): Uint8Array[] {
   const number = random.below(100)
-  const name = `s${random.below(12)}`
+  const [name, other] = [`s${random.below(12)}`, `s${random.below(12)}`]
+  const values = [String(number % 4)]
   const texts = [
+    'select 12/($1::int + 0 * pg_backend_pid())',
     `select ${number % 12} + $1::int`,
     `select count(*) + $1::int from work where client = ${client}`,
     "select '2020-01-01 00:00+00'::timestamptz, $1::int",
@@ -128,6 +130,33 @@ function step(random: Random, client: number): Uint8Array[] {
     () => [bind({ statement: name, values: [String(number)] }), ask(), execute(), sync()],
     () => [ask('statement', name), sync()],
     () => [close('statement', name), sync()],
+    // Of several in one pipeline those behind a failure mean nothing.
+    () => [
+      parse({ sql: 'bad syntax' }),
+      random.pick([parse({ name, sql: random.pick(texts) }), close('statement', name)]),
+      parse({ name: other, sql: random.pick(texts) }),
+      sync(),
+    ],
+    () => [
+      parse({ name, sql: random.pick(texts) }),
+      parse({ name: other, sql: random.pick(texts) }),
+      sync(),
+    ],
+    () => [
+      bind({ statement: name, values }),
+      execute(),
+      bind({ statement: other, values }),
+      execute(),
+      sync(),
+    ],
+    () => [
+      ...(random.chance(0.3) ? [bind({ statement: other, values }), execute()] : []),
+      close('statement', name),
+      parse({ name, sql: random.pick(texts) }),
+      bind({ statement: name, values }),
+      execute(),
+      sync(),
+    ],
     () => [parse({ sql: random.pick(texts) }), bind({ values: ['1'] }), execute(), sync()],
     () => [parse({ sql: random.pick(texts) }), sync()],
     () => [bind({ values: [String(number)] }), execute(), sync()],

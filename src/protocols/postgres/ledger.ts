@@ -14,6 +14,8 @@ export interface OwnReply {
   readonly bytes: Uint8Array
   /** True where ReadyForQuery with the session's true status is to be added. */
   readonly ready: boolean
+  /** Called where the server skips the message that this answers: it is as if it never came. */
+  readonly undo?: (() => void) | undefined
 }
 
 /** Whom a ledger tells. */
@@ -277,8 +279,8 @@ export class Ledger {
 
   /** The server has gone past a message, which it will not do any more. */
   #skipped(entry: Entry): void {
-    if (typeof entry !== 'number' || entry < TOLD) return
-    this.#owner.told?.(false)
+    if (typeof entry !== 'number') entry.undo?.()
+    else if (entry > TOLD) this.#owner.told?.(false)
   }
 
   #ready(): void {

@@ -115,15 +115,15 @@ export class Talk {
     }
   }
 
-  /** Answers the client behind everything owed to it. */
-  answer(bytes: Uint8Array, ready: boolean): void {
+  /** Answers the client behind everything owed to it; `undo`: see OwnReply. */
+  answer(bytes: Uint8Array, ready: boolean, undo?: () => void): void {
     const { ledger } = this
     if (ready && ledger.quiet && !this.midReply && this.#emitted.length === 0) {
       // Due at once, which is what answers from memory are: one copy instead of two.
       this.toClientDue.push(joined(bytes, readyForQuery(ledger.status)))
       return this.waker.wakeToClient()
     }
-    ledger.answer({ bytes: bytes.slice(), ready })
+    ledger.answer({ bytes: bytes.slice(), ready, undo })
     if (this.settle()) this.waker.wakeToClient()
   }
 

@@ -8,7 +8,7 @@ import { FRONTEND } from '../tags.ts'
 import type { Talk } from '../talk.ts'
 import type { SharedConnection } from './connection.ts'
 import type { PinReason, Reading } from './lasting-effects.ts'
-import { Names } from './names.ts'
+import { type Named, Names } from './names.ts'
 import { isFollowed, NO_TEXTS, type Profile } from './profile.ts'
 import * as refusals from './refusals.ts'
 import type { Statement } from './statements.ts'
@@ -20,13 +20,21 @@ const STALE_PLAN_ROUTINE = 'RevalidateCachedQuery'
 /** Statements in one pipeline of which the plans are looked after. */
 const BOUND_MAX = 256
 
-/** A Parse or Close that was sent; `name` is the client's, null where it is the gateway's own. */
+/** A Parse or Close that was sent. */
 export interface Sent {
   /** `probe`: parsed under another name, to see whether the server takes it. */
   readonly kind: 'parse' | 'close' | 'probe'
   /** Null: the unnamed one, or none that matters. */
   readonly statement: Statement | null
-  readonly name: string | null
+  /** It is the gateway's own, and not the client's. */
+  readonly own: boolean
+  /** What the client has named by it; null: nothing. */
+  readonly named: Named | null
+}
+
+/** A probe leaves the statement as it is. */
+function changes({ kind }: Sent): boolean {
+  return kind !== 'probe'
 }
 
 function isUnnamed({ kind, statement }: Sent): boolean {
@@ -129,7 +137,7 @@ export class Borrower implements Reading {
   send(sent: Sent): void {
     this.#sent.push(sent)
     const tag = sent.kind === 'close' ? FRONTEND.Close : FRONTEND.Parse
-    this.#talk.ledger.noteTold(tag, sent.name === null)
+    this.#talk.ledger.noteTold(tag, sent.own)
   }
 
   /**
@@ -139,25 +147,28 @@ export class Borrower implements Reading {
   isUnsure(statement: Statement, name: string): boolean {
     if (this.#sent.length === 0 || !this.#talk.ledger.behind) return false
     const parsed = this.#sent.filter((sent) => sent.statement === statement)
-    return parsed.length > 0 && !parsed.some((sent) => sent.kind === 'parse' && sent.name === name)
+    return (
+      parsed.length > 0 &&
+      !parsed.some(({ kind, named }) => kind === 'parse' && named?.name === name)
+    )
   }
 
   /** The oldest Parse or Close that was sent is done, or the server has gone past it. */
   told(done: boolean): void {
     const sent = this.#sent.shift()
     if (sent === undefined || this.#state === null) return
-    const { kind, statement, name } = sent
+    const { kind, statement, named } = sent
     if (kind === 'probe') {
       // The server has it, and yet the client does not.
-      if (!done && statement !== null) this.names.drop(name!, this.terms.book, statement)
+      if (!done && named !== null) this.names.drop(named, this.terms.book)
     } else if (statement !== null) this.#toldOf(statement, sent, done)
     else if (kind === 'parse' && !done) this.#unnamedLost(sent)
   }
 
   /** What was sent later of the same statement says what becomes of it in the end. */
-  #toldOf(statement: Statement, { kind, name }: Sent, done: boolean): void {
+  #toldOf(statement: Statement, { kind, named }: Sent, done: boolean): void {
     const { connection } = this
-    const isLast = !this.#sent.some((later) => later.statement === statement)
+    const isLast = !this.#sent.some((later) => later.statement === statement && changes(later))
     if (kind === 'close') {
       // One that was gone past leaves the statement as it was.
       if (isLast && !done && !connection.isDoubtful(statement)) connection.confirmed(statement)
@@ -166,15 +177,15 @@ export class Borrower implements Reading {
     if (!done) connection.lost(statement, isLast)
     else if (isLast) connection.confirmed(statement)
     else connection.certain(statement)
-    if (done || name === null) return
+    if (done || named === null) return
     this.terms.book.retire(statement)
-    this.names.drop(name, this.terms.book, statement)
+    this.names.drop(named, this.terms.book)
   }
 
   /** A Parse of the unnamed statement had no success; one behind it may have. */
-  #unnamedLost({ name }: Sent): void {
+  #unnamedLost({ own }: Sent): void {
     if (this.#sent.some(isUnnamed)) return
-    if (name !== null) this.names.unnamed = 'none'
+    if (!own) this.names.unnamed = 'none'
     this.connection.unnamedOf = null
   }
 

@@ -11,6 +11,7 @@ import type { Talk } from '../talk.ts'
 import type { Borrower, Sent } from './borrower.ts'
 import { nameIn, statementAt, textEnd } from './heads.ts'
 import { deallocated, lastingEffect, type PinReason } from './lasting-effects.ts'
+import type { Named } from './names.ts'
 import { parcel } from './parcel.ts'
 import * as refusals from './refusals.ts'
 import type { Statement } from './statements.ts'
@@ -24,9 +25,9 @@ const SMALL_BYTES_MAX = 10_000
 const PARSE_COMPLETE = message(BACKEND.ParseComplete, EMPTY)
 const CLOSE_COMPLETE = message(BACKEND.CloseComplete, EMPTY)
 const DEALLOCATED = message(BACKEND.CommandComplete, Buffer.from('DEALLOCATE\0'))
-const UNNAMED: Sent = { kind: 'parse', statement: null, name: '' }
-const OWN_UNNAMED: Sent = { kind: 'parse', statement: null, name: null }
-const PROBE: Sent = { kind: 'probe', statement: null, name: '' }
+const UNNAMED: Sent = { kind: 'parse', statement: null, own: false, named: null }
+const OWN_UNNAMED: Sent = { ...UNNAMED, own: true }
+const PROBE: Sent = { ...UNNAMED, kind: 'probe' }
 /** Of a statement that is prepared only to see whether one can be. */
 const PROBE_NAME = Buffer.from('postern_probe')
 
@@ -160,8 +161,9 @@ export class Carrier {
   #deallocate(): boolean {
     const { names, terms } = this.#borrower
     const name = deallocated(nameIn(this.#bytes, this.#from + HEADER_BYTES, this.#to - 1))
-    if (name === null || names.get(name) === undefined) return false
-    names.drop(name, terms.book)
+    const named = name === null ? undefined : names.find(name)
+    if (named === undefined) return false
+    names.drop(named, terms.book)
     this.#talk.answer(DEALLOCATED, true)
     return true
   }
@@ -173,7 +175,7 @@ export class Carrier {
     if (nameEnd === from) return this.#parseUnnamed(nameEnd)
     const { names, terms } = this.#borrower
     const name = nameIn(this.#bytes, from, nameEnd)
-    if (names.get(name) !== undefined) {
+    if (names.find(name) !== undefined) {
       return this.#isFailed
         ? this.#probe(nameEnd, PROBE)
         : this.#refuse(refusals.alreadyThere(name))
@@ -190,13 +192,15 @@ export class Carrier {
     if (statement.effect !== null && !this.#mayTie(statement.effect)) {
       return terms.book.leave(statement)
     }
-    names.put(name, statement)
+    const named = names.put(name, statement)
     if (this.#borrower.isUnsure(statement, name)) this.#closes(statement)
     else if (this.#borrower.connection.uses(statement, terms.serverStatementsMax)) {
-      if (this.#mayFail) return this.#probe(nameEnd, { kind: 'probe', statement, name })
-      return this.#talk.answer(PARSE_COMPLETE, false)
+      if (this.#mayFail)
+        return this.#probe(nameEnd, { kind: 'probe', statement, own: false, named })
+      const undo = (): void => names.drop(named, terms.book)
+      return this.#talk.answer(PARSE_COMPLETE, false, undo)
     }
-    this.#prepare(statement, name)
+    this.#prepare(statement, named)
     if (!this.#whole) this.#rename(from, nameEnd, statement)
   }
 
@@ -256,24 +260,25 @@ export class Carrier {
   }
 
   /** Has the connection prepare a statement: for the client by its name, or of our own accord. */
-  #prepare(statement: Statement, name: string | null): void {
+  #prepare(statement: Statement, named: Named | null): void {
     const { connection, terms } = this.#borrower
     const evicted = connection.evicted(terms.serverStatementsMax)
     if (evicted !== null) {
       terms.account.evictions += 1
-      this.#borrower.send({ kind: 'close', statement: evicted, name: null })
+      this.#borrower.send({ kind: 'close', statement: evicted, own: true, named: null })
       addClose(evicted.name)
     }
     if (connection.isDoubtful(statement)) this.#closes(statement)
     connection.prepared(statement)
-    if (name === null) terms.account.prepares += 1
-    this.#borrower.send({ kind: 'parse', statement, name })
+    const own = named === null
+    if (own) terms.account.prepares += 1
+    this.#borrower.send({ kind: 'parse', statement, own, named })
     parcel.add(statement.parse)
   }
 
   /** Closes a statement that is to be prepared anew; where it is not there that is no error. */
   #closes({ name }: Pick<Statement, 'name'>): void {
-    this.#borrower.send({ kind: 'close', statement: null, name: null })
+    this.#borrower.send({ kind: 'close', statement: null, own: true, named: null })
     addClose(name)
   }
 
@@ -288,7 +293,7 @@ export class Carrier {
     }
     const { names, connection, terms } = this.#borrower
     const name = nameIn(this.#bytes, from, end)
-    const statement = names.get(name)
+    const statement = names.find(name)?.statement
     if (statement === undefined) return this.#refuse(refusals.unknown(name))
     const isUnsure = this.#borrower.isUnsure(statement, name)
     if (isUnsure || !connection.uses(statement, terms.serverStatementsMax)) {
@@ -328,9 +333,9 @@ export class Carrier {
     const end = from < 0 ? -1 : textEnd(this.#bytes, from, this.#to)
     if (end < 0) return this.#pass()
     const { names, terms } = this.#borrower
-    if (end === from) names.unnamed = 'none'
-    else names.drop(nameIn(this.#bytes, from, end), terms.book)
-    this.#talk.answer(CLOSE_COMPLETE, false)
+    const undo =
+      end === from ? names.closeUnnamed() : names.close(nameIn(this.#bytes, from, end), terms.book)
+    this.#talk.answer(CLOSE_COMPLETE, false, undo)
   }
 
   #mayTie(reason: PinReason): boolean {

@@ -4,10 +4,17 @@ import type { Statement, StatementBook } from './statements.ts'
 /** A longer unnamed statement is not remembered beyond its transaction. */
 const UNNAMED_BYTES_MAX = 32_768
 const EMPTY: Uint8Array = new Uint8Array(0)
+const NOTHING = (): void => undefined
+
+/** What a name means, from one Parse of it to the Close; the same name may mean it anew later. */
+export interface Named {
+  readonly name: string
+  readonly statement: Statement
+}
 
 export class Names {
   /** Made for the first name: most sessions have none. */
-  #named: Map<string, Statement> | null = null
+  #named: Map<string, Named> | null = null
   /** The Parse message of the unnamed statement, in the beginning of a room of our own. */
   #room: Uint8Array = EMPTY
   #unnamedBytes = 0
@@ -18,25 +25,47 @@ export class Names {
     return this.#named?.size ?? 0
   }
 
-  get(name: string): Statement | undefined {
+  find(name: string): Named | undefined {
     return this.#named?.get(name)
   }
 
-  put(name: string, statement: Statement): void {
+  put(name: string, statement: Statement): Named {
+    const named = { name, statement }
     this.#named ??= new Map()
-    this.#named.set(name, statement)
+    this.#named.set(name, named)
+    return named
   }
 
-  /** The name means nothing from now on; with `statement` only where it means that one. */
-  drop(name: string, book: StatementBook, statement?: Statement): void {
-    const dropped = this.#named?.get(name)
-    if (dropped === undefined || (statement !== undefined && dropped !== statement)) return
-    this.#named!.delete(name)
-    book.leave(dropped)
+  /** The name means nothing from now on, where it still means what it meant then. */
+  drop(named: Named, book: StatementBook): void {
+    if (this.#named?.get(named.name) !== named) return
+    this.#named.delete(named.name)
+    book.leave(named.statement)
+  }
+
+  /** As `drop`; returns what takes it back, whatever the name has come to mean since then. */
+  close(name: string, book: StatementBook): () => void {
+    const closed = this.find(name)
+    if (closed === undefined) return NOTHING
+    this.drop(closed, book)
+    return () => {
+      const since = this.find(name)
+      if (since !== undefined) this.drop(since, book)
+      book.join(closed.statement)
+      this.put(name, closed.statement)
+    }
+  }
+
+  closeUnnamed(): () => void {
+    const before = this.unnamed
+    this.unnamed = 'none'
+    return () => {
+      if (this.unnamed === 'none') this.unnamed = before
+    }
   }
 
   dropAll(book: StatementBook): void {
-    for (const statement of this.#named?.values() ?? []) book.leave(statement)
+    for (const { statement } of this.#named?.values() ?? []) book.leave(statement)
     this.#named = null
   }
 

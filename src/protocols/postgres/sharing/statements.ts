@@ -54,9 +54,15 @@ export class StatementBook {
   share(key: string): Statement | null {
     const entry = this.#known.get(key)
     if (entry === undefined) return null
-    if (entry.clients === 0) this.#unused.delete(entry)
-    entry.clients += 1
+    this.join(entry)
     return entry
+  }
+
+  /** One more client has it, who had it before. */
+  join(statement: Statement): void {
+    const entry = statement as Entry
+    if (entry.clients === 0) entry.book.#unused.delete(entry)
+    entry.clients += 1
   }
 
   /**

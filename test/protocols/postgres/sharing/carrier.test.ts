@@ -169,6 +169,58 @@ describe('a prepared statement', () => {
     expect(stage.serverReadTypes()).toBe('PS')
   })
 
+  test('that is known and was skipped means nothing, and may be prepared again', () => {
+    const stage = new Lender().enter()
+    const ready = 'ReadyForQuery I'
+    exchange(stage, parse({ name: 'a', sql: 'select 1' }), sync())
+    for (const next of [parse({ name: 'b', sql: 'select 1' }), bind({ statement: 'b' })]) {
+      stage.client(parse({ sql: 'bad' }), parse({ name: 'b', sql: 'select 1' }), sync())
+      expect(stage.serverReadTypes()).toBe('PS')
+      stage.server(says.error('42601', 'bad'), says.ready())
+      expect(stage.clientReadShort()).toEqual(['ErrorResponse 42601', ready])
+      const said = next[0] === 0x50 ? 'ParseComplete' : 'ErrorResponse 26000'
+      expect(exchange(stage, next, sync())).toEqual(['', `${said}, ${ready}`])
+      exchange(stage, close('statement', 'b'), sync())
+    }
+  })
+
+  test('that was to be closed, and that was skipped, is what it was', () => {
+    const lender = new Lender()
+    const stage = lender.enter()
+    exchange(stage, parse({ name: 'a', sql: 'select 1' }), sync())
+    const again = parse({ name: 'a', sql: 'select 2' })
+    for (const more of [[], [again]]) {
+      stage.client(parse({ sql: 'bad' }), close('statement', 'a'), ...more, sync())
+      stage.serverRead()
+      stage.server(says.error('42601', 'bad'), says.ready())
+      stage.clientRead()
+      stage.client(bind({ statement: 'a' }), execute(), sync())
+      expect(Buffer.from(stage.serverRead()).toString('latin1')).not.toContain('select')
+      stage.server(answersTo('BES'))
+      expect(stage.clientReadShort()).toContain('BindComplete')
+    }
+    expect(exchange(stage, again, sync())[1]).toContain('ErrorResponse 42P05')
+  })
+
+  test('that failed in a failed transaction is not there, whoever else asks for it', () => {
+    const lender = new Lender()
+    const stage = lender.enter()
+    exchange(stage, parse({ name: 'z', sql: 'select 1' }), sync())
+    lender.takeBack()
+    lender.free = connection()
+    stage.client(query('begin'), query('bad'))
+    stage.server(says.complete('BEGIN'), says.ready('T'), says.error('42601', 'bad'))
+    stage.server(says.ready('E'))
+    stage.client(parse({ name: 'a', sql: 'select 1' }), parse({ name: 'b', sql: 'select 1' }))
+    stage.client(sync())
+    stage.server(says.error('25P02', 'aborted'), says.ready('E'))
+    stage.client(query('rollback'))
+    stage.server(says.complete('ROLLBACK'), says.ready())
+    stage.serverRead()
+    stage.client(bind({ statement: 'z' }), execute(), sync())
+    expect(stage.serverReadTypes()).toBe('CPBES')
+  })
+
   test('behind a query that may fail is the server’s to take or refuse', () => {
     const stage = new Lender().enter()
     exchange(stage, parse({ name: 'a', sql: 'select 1' }), sync())

@@ -10,17 +10,36 @@ function bookWith(key: string) {
 test('a name means a statement until it is dropped', () => {
   const { book, statement } = bookWith('a')
   const names = new Names()
-  expect([names.size, names.get('s')]).toEqual([0, undefined])
-  names.put('s', statement)
-  expect([names.size, names.get('s')]).toEqual([1, statement])
-  names.drop('s', book, { ...statement })
-  expect(names.get('s')).toBe(statement)
-  names.drop('s', book, statement)
-  names.drop('s', book)
+  expect([names.size, names.find('s')]).toEqual([0, undefined])
+  const first = names.put('s', statement)
+  expect([names.size, names.find('s')?.statement]).toEqual([1, statement])
+  names.drop({ ...first }, book)
+  expect(names.find('s')).toBe(first)
+  names.drop(first, book)
+  names.drop(first, book)
   expect(names.size).toBe(0)
   names.put('t', statement)
   names.dropAll(book)
-  expect(names.get('t')).toBeUndefined()
+  expect(names.find('t')).toBeUndefined()
+})
+
+test('a Close that is taken back leaves what the name meant before, and no other', () => {
+  const { book, statement } = bookWith('a')
+  const names = new Names()
+  names.put('s', statement)
+  const takeBack = names.close('s', book)
+  expect(names.find('s')).toBeUndefined()
+  const since = names.put('s', book.share('a')!)
+  takeBack()
+  // The Parse behind it is taken back too, and is of the same text.
+  names.drop(since, book)
+  expect(names.find('s')?.statement).toBe(statement)
+  names.close('none', book)()
+  expect(names.size).toBe(1)
+
+  names.unnamed = 'kept'
+  names.closeUnnamed()()
+  expect(names.unnamed).toBe('kept')
 })
 
 test('the unnamed statement is copied, unless it is very long', () => {
