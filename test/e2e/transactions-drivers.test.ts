@@ -1,15 +1,23 @@
 /** Drivers, psql, pgbench and plugins on connections that are shared by transactions. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { join } from 'node:path'
 import { Client, Pool } from 'pg'
 import postgres from 'postgres'
 import { modulePath } from '../fixtures/wasm/kit.ts'
 import type { RunningGateway } from '../kit/gateway.ts'
 import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
+import { pythonWith } from '../kit/python.ts'
 import { auditPlugins, metric, mustBeSound } from '../kit/traffic.ts'
 import { sha256 } from './plugins-scene.ts'
 import { codesIn, enter, lent, startShared } from './pools-scene.ts'
 
 setDefaultTimeout(60_000)
+
+const PYTHON = await pythonWith(
+  join(import.meta.dir, '../../dist/examples/python-drivers'),
+  join(import.meta.dir, '../fixtures/python/requirements.txt'),
+)
+const PYTHON_ROUNDS = process.env['POSTERN_LONG'] === '1' ? 1000 : 30
 
 let server: PostgresServer
 beforeAll(async () => {
@@ -150,3 +158,19 @@ test('what a plugin refuses needs no connection', async () => {
   await two.query('commit')
   await mustBeSound(gateway)
 })
+
+test.skipIf(PYTHON === null)(
+  'psycopg and asyncpg prepare by themselves, in pipelines too (needs python3 and PyPI)',
+  async () => {
+    const database = await startPostgres()
+    await using gateway = await startShared(database, { size: 4, preparedStatementsMax: 10 })
+    const url = `postgres://ann@${gateway.host}:${gateway.port}/postgres?sslmode=disable`
+    const script = join(import.meta.dir, '../fixtures/python/drivers.py')
+    const said = await run([PYTHON!, script, url, String(PYTHON_ROUNDS)])
+    expect(said.trim()).toBe('all was right')
+    expect(await metric(gateway, 'postern_pool_pinned_sessions')).toBe(0)
+    expect(await metric(gateway, 'postern_pool_statements_evicted_total')).toBeGreaterThan(0)
+    await mustBeSound(gateway)
+    await database.stop()
+  },
+)
