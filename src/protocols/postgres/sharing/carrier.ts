@@ -163,6 +163,11 @@ export class Carrier {
     const name = deallocated(nameIn(this.#bytes, this.#from + HEADER_BYTES, this.#to - 1))
     const named = name === null ? undefined : names.find(name)
     if (named === undefined) return false
+    if (this.#isFailed) {
+      // As everything but the end of the transaction, whatever the server knows of the name.
+      this.#pass()
+      return true
+    }
     names.drop(named, terms.book)
     this.#talk.answer(DEALLOCATED, true)
     return true

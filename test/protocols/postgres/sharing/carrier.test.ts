@@ -221,6 +221,25 @@ describe('a prepared statement', () => {
     expect(stage.serverReadTypes()).toBe('CPBES')
   })
 
+  test('is not given up by SQL in a failed transaction, which ties nobody either', () => {
+    const lender = new Lender()
+    const stage = lender.enter()
+    exchange(stage, parse({ name: 'a', sql: 'select 1' }), sync())
+    stage.client(query('begin'), query('bad'))
+    stage.server(says.complete('BEGIN'), says.ready('T'), says.error('42601', 'bad'))
+    stage.server(says.ready('E'))
+    stage.serverRead()
+    stage.client(query('deallocate a'))
+    expect(stage.serverReadTypes()).toBe('Q')
+    stage.server(says.error('25P02', 'aborted'), says.ready('E'))
+    stage.client(query('rollback'))
+    stage.server(says.complete('ROLLBACK'), says.ready())
+    stage.serverRead()
+    stage.client(bind({ statement: 'a' }), execute(), sync())
+    expect(stage.serverReadTypes()).toBe('BES')
+    expect(lender.terms.account.pinned).toBe(0)
+  })
+
   test('behind a query that may fail is the server’s to take or refuse', () => {
     const stage = new Lender().enter()
     exchange(stage, parse({ name: 'a', sql: 'select 1' }), sync())
