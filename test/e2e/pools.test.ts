@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { cancelRequest, query } from '../kit/frontend.ts'
 import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
-import { metric, mustBeSound, startBefore, until } from '../kit/traffic.ts'
+import { asleep, metric, mustBeSound, startBefore, until } from '../kit/traffic.ts'
 import { connectWire, openSession, type Wire } from '../kit/wire.ts'
 import { ENDS, mustLeaveClean } from './pools-ends.ts'
 import { enter, hold, kept, lent, pidOf, startPooled } from './pools-scene.ts'
@@ -179,7 +179,7 @@ describe('a pool with no connection free', () => {
     const third = log()
     await until('one waits', async () => (await metric(gateway, 'postern_pool_waiting')) === 1)
     busy.send(query('select pg_sleep(20)'))
-    await until('it runs', async () => (await metric(gateway, 'postern_sessions_open')) === 3)
+    await asleep(server, 1)
     const canceller = await connectWire(gateway)
     canceller.send(cancelRequest(pid, secret))
     await canceller.closed()
@@ -214,7 +214,7 @@ describe('a key for cancelling', () => {
     const backend = await pidOf(first)
     expect(String(pid)).not.toBe(backend)
     first.send(query('select pg_sleep(20)'))
-    await Bun.sleep(50)
+    await asleep(server, 1)
     const cancel = async (): Promise<void> => {
       using canceller = await connectWire(gateway)
       canceller.send(cancelRequest(pid, secret))

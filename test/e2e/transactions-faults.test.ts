@@ -13,7 +13,7 @@ import {
 } from '../kit/frontend.ts'
 import type { RunningGateway } from '../kit/gateway.ts'
 import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
-import { metric, mustBeSound, until } from '../kit/traffic.ts'
+import { asleep, metric, mustBeSound, until } from '../kit/traffic.ts'
 import { connectWire, openSession, type Wire } from '../kit/wire.ts'
 import { ENDS, mustLeaveClean } from './pools-ends.ts'
 import { codesIn, enter, kept, lent, namesIn, pidOf, startShared } from './pools-scene.ts'
@@ -115,8 +115,8 @@ describe('a key for cancelling', () => {
       // It has another connection each time.
       await other.query(round % 2 === 0 ? 'begin' : 'commit')
       first.send(query('select pg_sleep(20)'))
-      await until('it runs', async () => (await lent(gateway)) === (round % 2 === 0 ? 2 : 1))
-      await Bun.sleep(50)
+      await asleep(server, 1)
+      expect(await lent(gateway)).toBe(round % 2 === 0 ? 2 : 1)
       await cancel(gateway, pid, secret)
       expect(await first.readUntil('ReadyForQuery')).toContainEqual(CANCELLED)
     }

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { Client } from 'pg'
 import { cancelRequest, query, sslRequest, startup } from '../kit/frontend.ts'
 import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
+import { asleep } from '../kit/traffic.ts'
 import { connectWire, openSession, type Wire } from '../kit/wire.ts'
 import {
   buildPlugins,
@@ -80,6 +81,7 @@ for (const [runtime, { plugin, entry }] of Object.entries(DOORMEN)) {
       using other = await connectWire({ host, port })
       const { pid, secret } = await other.login({ user, password, database })
       other.send(query('select pg_sleep(30)'))
+      await asleep(replica, 1)
       using canceller = await connectWire({ host, port })
       canceller.send(cancelRequest(pid, secret))
       await canceller.closed()

@@ -8,7 +8,7 @@ import { freePort } from '../kit/free-port.ts'
 import { bind, cancelRequest, concat, execute, parse, query, sync } from '../kit/frontend.ts'
 import { type RunningGateway, runPostern } from '../kit/gateway.ts'
 import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
-import { metric, startBefore, statusOf, until } from '../kit/traffic.ts'
+import { asleep, metric, startBefore, statusOf, until } from '../kit/traffic.ts'
 import { connectWire, Wire } from '../kit/wire.ts'
 import { login } from './plugins-scene.ts'
 import { at, edit, GLOBAL, reload, runReload } from './reload-scene.ts'
@@ -159,7 +159,7 @@ describe('a CancelRequest', () => {
       sleepers.push({ wire, ...(await wire.login({ user, database })) })
       wire.send(query('select pg_sleep(30)'))
     }
-    await Bun.sleep(100)
+    await asleep(postgres, sleepers.length)
     // Those that sleep are spread over both workers, which nobody who cancels can know.
     for (const { wire, pid, secret } of sleepers) {
       const canceller = await connectWire(gateway)

@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { parseStatusReport, type StatusReport } from '../../src/admin/report.ts'
 import { gatewayBinary, type RunningGateway, runPostern, startGateway } from './gateway.ts'
-import type { Wire } from './wire.ts'
+import type { PostgresServer } from './postgres.ts'
+import { openSession, type Wire } from './wire.ts'
 
 const UNTIL_TIMEOUT_MS = 15_000
 
@@ -112,4 +113,11 @@ export async function mustBeSound(
 export async function waits(witness: Wire, pid: number, event: string): Promise<void> {
   const sql = `select from pg_stat_activity where pid = ${pid} and wait_event = '${event}'`
   await until(`${pid} waits for ${event}`, async () => (await witness.rows(sql)).length === 1)
+}
+
+/** Resolves when so many sessions of the server are within `pg_sleep`: they can be cancelled. */
+export async function asleep(server: PostgresServer, count: number): Promise<void> {
+  using witness = await openSession(server)
+  const sql = "select from pg_stat_activity where wait_event = 'PgSleep'"
+  await until(`${count} sleep`, async () => (await witness.rows(sql)).length === count)
 }
