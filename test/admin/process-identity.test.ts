@@ -26,8 +26,8 @@ test('another process of the same number is not the one that was meant', () => {
 })
 
 test('a process that only waits for its parent to ask about it has ended', async () => {
-  // The shell becomes a program that never asks what became of the other one.
-  const child = Bun.spawn(['sh', '-c', 'sleep 0 & echo $!; exec sleep 600'], { stdout: 'pipe' })
+  // By then the shell has become a program that never asks what became of the other one.
+  const child = Bun.spawn(['sh', '-c', 'sleep 0.3 & echo $!; exec sleep 600'], { stdout: 'pipe' })
   const ended = Number(new TextDecoder().decode((await child.stdout.getReader().read()).value))
   while (identityOf(ended) !== null) await new Promise(setImmediate)
   expect(() => process.kill(ended, 0)).not.toThrow()

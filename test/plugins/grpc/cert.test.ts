@@ -1,6 +1,4 @@
 /** The gateway's certificate has the profile that plugins expect. */
-// The certificate library refuses to load without this, whoever loads it first.
-import '../../../src/plugins/grpc/metadata.ts'
 import { expect, setDefaultTimeout, test } from 'bun:test'
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
