@@ -51,12 +51,20 @@ function socketOf(dialled: Dialled<null>): Socket<null> {
 /** Which timer of the kernel a connection waits for, by proc_pid_net(5): "tcp", field "tr". */
 const NO_TIMER = '00'
 const KEEP_ALIVE = '02'
+const ESTABLISHED = '01'
 
-function timerOf(localPort: number): string | undefined {
-  const port = localPort.toString(16).toUpperCase().padStart(4, '0')
+function timerOf({ localPort, remotePort }: Socket<null>): string | undefined {
+  const [here, there] = [localPort, remotePort].map(
+    (port) => `:${port.toString(16).toUpperCase().padStart(4, '0')}`,
+  )
   const lines = readFileSync('/proc/net/tcp', 'utf8').split('\n')
-  const fields = lines.map((line) => line.trim().split(/\s+/))
-  return fields.find(([, local]) => local?.endsWith(`:${port}`))?.[5]?.slice(0, 2)
+  const found = lines
+    .map((line) => line.trim().split(/\s+/))
+    .find(([, local, remote, state]) => {
+      // Others may have had that port before, and their ends are listed for a while.
+      return local?.endsWith(here!) && remote?.endsWith(there!) && state === ESTABLISHED
+    })
+  return found?.[5]?.slice(0, 2)
 }
 
 let folder = ''
@@ -96,7 +104,7 @@ describe('a dial', () => {
     ] as const) {
       const upstream = upstreamOn(tcp(listener.port), { tcpKeepAliveMs })
       const socket = socketOf(await upstream.dial(handlers, null, always))
-      expect(timerOf(socket.localPort)).toBe(timer)
+      expect(timerOf(socket)).toBe(timer)
       socket.terminate()
     }
   })
