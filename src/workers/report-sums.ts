@@ -75,10 +75,20 @@ function listenerWith(own: ListenerReport, workers: readonly StatusReport[]): Li
   return { ...own, sessions: same.reduce((sum, { sessions }) => sum + sessions, own.sessions) }
 }
 
+interface OfBlock {
+  readonly group: string
+  readonly block: string
+}
+
+function ofBlock<Report extends OfBlock>(own: OfBlock, all: readonly Report[]): readonly Report[] {
+  return all.filter(({ group, block }) => group === own.group && block === own.block)
+}
+
 /** Reachable where any worker reaches it. */
 function upstreamWith(own: UpstreamReport, workers: readonly StatusReport[]): UpstreamReport {
-  const same = workers.flatMap(({ upstreams }) =>
-    upstreams.filter(({ group, block }) => group === own.group && block === own.block),
+  const same = ofBlock(
+    own,
+    workers.flatMap(({ upstreams }) => upstreams),
   )
   const role = same.find((each) => each.role !== undefined && each.role.known !== 'unknown')?.role
   const told = role === undefined ? own : { ...own, role }
@@ -93,8 +103,9 @@ function upstreamWith(own: UpstreamReport, workers: readonly StatusReport[]): Up
 
 /** The gateway itself has no connections where workers have them, each a share of the size. */
 function poolWith(own: PoolReport, workers: readonly StatusReport[]): PoolReport {
-  const same = workers.flatMap(({ pools = [] }) =>
-    pools.filter(({ group, block }) => group === own.group && block === own.block),
+  const same = ofBlock(
+    own,
+    workers.flatMap(({ pools = [] }) => pools),
   )
   if (same.length === 0) return own
   const sum = (key: 'lent' | 'kept' | 'waiting' | 'pinned'): number =>

@@ -1,16 +1,9 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test'
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-} from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { runPostern } from '../kit/gateway.ts'
+import { runningProcesses } from '../kit/processes.ts'
 
 const ROOT = resolve(import.meta.dir, '../..')
 const TIMEOUT_MS = 120_000
@@ -40,21 +33,9 @@ function startDemo(args: readonly string[]) {
 
 /** Processes of any user that the demo has started and that still run. */
 function leftProcesses(): readonly string[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((pid) => {
-      const command = textOf(`/proc/${pid}/cmdline`).replaceAll('\0', ' ')
-      return (command + textOf(`/proc/${pid}/environ`)).includes(folder) ? [command] : []
-    })
-}
-
-/** Empty where it is gone, or another user's. */
-function textOf(file: string): string {
-  try {
-    return readFileSync(file, 'latin1')
-  } catch {
-    return ''
-  }
+  return runningProcesses()
+    .filter(({ commandLine, environment }) => (commandLine + environment).includes(folder))
+    .map(({ commandLine }) => commandLine.replaceAll('\0', ' '))
 }
 
 function mustBeGone(): void {

@@ -3,20 +3,13 @@
  * gateway goes on without it, or refuses to start, as `required` says.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import {
-  chmodSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { CommandResult } from '../kit/command.ts'
 import { runPostern } from '../kit/gateway.ts'
 import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
+import { runningProcesses } from '../kit/processes.ts'
 import { until } from '../kit/traffic.ts'
 import {
   buildPlugins,
@@ -227,21 +220,10 @@ test('a start that is refused has status 1, and ends what was started', async ()
 
 /** Processes of a program whose environment names a path in this folder. */
 function pidsOf(program: string, within: string): readonly number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
-      try {
-        const args = readFileSync(`/proc/${pid}/cmdline`, 'latin1')
-        return (
-          args.startsWith(program) &&
-          readFileSync(`/proc/${pid}/environ`, 'latin1').includes(within)
-        )
-      } catch {
-        // It ended while we looked.
-        return false
-      }
-    })
-    .map(Number)
+  return runningProcesses()
+    .filter(({ commandLine }) => commandLine.startsWith(program))
+    .filter(({ environment }) => environment.includes(within))
+    .map(({ pid }) => pid)
 }
 
 test('run --check tells of every plugin that does not start, and leaves nothing', async () => {

@@ -11,6 +11,7 @@ import { run } from '../kit/command.ts'
 import { DatagramClient, startDatagramServer } from '../kit/datagrams.ts'
 import { cancelRequest, query } from '../kit/frontend.ts'
 import { type PostgresServer, startPostgres } from '../kit/postgres.ts'
+import { runningProcesses } from '../kit/processes.ts'
 import { auditPlugins, until, waits } from '../kit/traffic.ts'
 import { connectWire, openSession, type Wire } from '../kit/wire.ts'
 import { buildPlugins, fixture, scripted, sha256 } from './plugins-scene.ts'
@@ -48,15 +49,10 @@ async function numberIn(path: string): Promise<number> {
 
 /** Those that have this file in their command line. */
 function processesOf(program: string): readonly number[] {
-  const numbers = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
-  const commandOf = (pid: string): string => {
-    try {
-      return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
-    } catch {
-      return ''
-    }
-  }
-  return numbers.filter((pid) => commandOf(pid).split('\0').includes(program)).map(Number)
+  const all = runningProcesses()
+  return all
+    .filter(({ commandLine }) => commandLine.split('\0').includes(program))
+    .map(({ pid }) => pid)
 }
 
 const configOf = (place: Place, top: Keys = {}): Keys => loginConfig(postgres, place, top)
